@@ -1,0 +1,132 @@
+"""The contract of an ansatz, of its local updates, and the local updates that every ansatz has."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Inexact, Int, Int8, PRNGKeyArray
+
+from nqs_core.lattices.base import Lattice
+from nqs_core.sector import Sector
+from nqs_core.types import Params, Sigma
+
+Prepared = Any
+Cache = Any
+
+
+class Cost(NamedTuple):
+    """Cost of one configuration's `cache`, one move's `log_ratios`, one `advance`, in forward passes."""
+
+    cache: float
+    ratio: float
+    advance: float
+
+
+def flip(sigma: Sigma, move: Int[Array, " move_size"]) -> Sigma:
+    """`sigma` with the sites of one move flipped; -1 pads."""
+    return sigma.at[jnp.where(move < 0, sigma.size, move)].multiply(-1, mode="drop")
+
+
+class LocalUpdates(ABC):
+    """What changes in log ψ when the sites of a move flip. Samplers and estimators are written against this only.
+
+    A move is a row of site indices, padded with -1. `mask` marks moves whose ratio is used; entries where it is False may hold anything finite.
+    Configurations have no batch axis; callers use `jax.vmap`.
+    """
+
+    cost: Cost
+
+    @abstractmethod
+    def prepare(self, params: Params) -> Prepared:
+        """The parameters and all that depends on them alone; once per step."""
+
+    @abstractmethod
+    def cache(self, prepared: Prepared, sigma: Sigma) -> Cache:
+        """What is carried along a chain; must contain what `log_psi` needs."""
+
+    @abstractmethod
+    def log_psi(self, prepared: Prepared, cache: Cache) -> Inexact[Array, ""]:
+        """log ψ(σ) of the cached configuration."""
+
+    @abstractmethod
+    def log_ratios(
+        self,
+        prepared: Prepared,
+        cache: Cache,
+        sigma: Sigma,
+        moves: Int[Array, "n_moves move_size"],
+        mask: Bool[Array, " n_moves"] | None = None,
+    ) -> Inexact[Array, " n_moves"]:
+        """log ψ(flip(σ, moves[k])) - log ψ(σ)."""
+
+    @abstractmethod
+    def advance(self, prepared: Prepared, cache: Cache, sigma: Sigma, move: Int[Array, " move_size"]) -> Cache:
+        """The cache of flip(σ, move)."""
+
+
+class Ansatz(ABC):
+    """log ψ_θ of one configuration; `@component`, hashable, holds no arrays.
+
+    `signed`: ψ may be negative or complex (log ψ is complex); otherwise ψ > 0 and log ψ is real.
+    """
+
+    lattice: Lattice
+    sector: Sector
+    precision: str
+    signed: bool
+
+    @abstractmethod
+    def init(self, key: PRNGKeyArray) -> Params:
+        """Fresh parameters in the configured precision."""
+
+    @abstractmethod
+    def log_psi(self, params: Params, sigma: Sigma) -> Inexact[Array, ""]:
+        """log ψ_θ(σ): real when ψ > 0, complex otherwise."""
+
+    def local_updates(self) -> LocalUpdates:
+        """Full forward passes; a network with something faster returns its own."""
+        return FullForward(self)
+
+
+class AutoregressiveAnsatz(Ansatz):
+    """|ψ(σ)|² = Π_j p(σ_j | σ_<j), normalised; samples are exact and independent, in the sector of given S^z by masking."""
+
+    @abstractmethod
+    def sample(self, params: Params, key: PRNGKeyArray, n: int) -> tuple[Int8[Array, "n n_sites"], Inexact[Array, " n"]]:
+        """`n` independent samples of |ψ|² and their log ψ."""
+
+    @abstractmethod
+    def conditionals(self, params: Params, sigma: Sigma) -> Float[Array, "n_sites 2"]:
+        """log p(σ_j | σ_<j) for σ_j = +1 (column 0) and -1 (column 1)."""
+
+
+@dataclass(frozen=True)
+class FullForward(LocalUpdates):
+    """Every question is answered by forward passes; the cache is log ψ(σ)."""
+
+    ansatz: Ansatz
+    cost: ClassVar[Cost] = Cost(1.0, 1.0, 1.0)
+
+    def prepare(self, params: Params) -> Prepared:
+        return params
+
+    def cache(self, prepared: Prepared, sigma: Sigma) -> Cache:
+        return self.ansatz.log_psi(prepared, sigma)
+
+    def log_psi(self, prepared: Prepared, cache: Cache) -> Inexact[Array, ""]:
+        return cache
+
+    def log_ratios(
+        self,
+        prepared: Prepared,
+        cache: Cache,
+        sigma: Sigma,
+        moves: Int[Array, "n_moves move_size"],
+        mask: Bool[Array, " n_moves"] | None = None,
+    ) -> Inexact[Array, " n_moves"]:
+        return jax.lax.map(lambda move: self.ansatz.log_psi(prepared, flip(sigma, move)) - cache, moves)
+
+    def advance(self, prepared: Prepared, cache: Cache, sigma: Sigma, move: Int[Array, " move_size"]) -> Cache:
+        return self.ansatz.log_psi(prepared, flip(sigma, move))

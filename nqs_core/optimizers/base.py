@@ -1,0 +1,43 @@
+"""The contract of an update rule."""
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Float, Inexact, Int8, PRNGKeyArray
+
+from nqs_core.ansatze.base import Ansatz
+from nqs_core.types import Params
+
+OptState = Any
+
+
+class Batch(NamedTuple):
+    """What one step measured, flat over chains and draws. Mean weight 1."""
+
+    ansatz: Ansatz
+    sigma: Int8[Array, "n_samples n_sites"]
+    log_psi: Inexact[Array, " n_samples"]
+    log_weight: Float[Array, " n_samples"]
+    e_loc: Inexact[Array, " n_samples"]
+
+
+class OptInfo(NamedTuple):
+    """Streamed under their names (learning_rate, update_norm, ...)."""
+
+    scalars: dict[str, Float[Array, ""]]
+
+
+class Optimizer(ABC):
+    """Turns a batch into new parameters; `@component`. `n_steps` is filled by `build` for schedules."""
+
+    n_steps: int
+
+    @abstractmethod
+    def init(self, params: Params) -> OptState:
+        """The state before the first update."""
+
+    @abstractmethod
+    def update(
+        self, key: PRNGKeyArray, batch: Batch, params: Params, state: OptState
+    ) -> tuple[Params, OptState, OptInfo]:
+        """The parameters after this step."""

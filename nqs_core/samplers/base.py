@@ -1,0 +1,49 @@
+"""The contract of a sampler."""
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Bool, Float, Inexact, Int8, PRNGKeyArray
+
+from nqs_core.ansatze.base import Ansatz
+from nqs_core.lattices.base import Lattice
+from nqs_core.sector import Sector
+from nqs_core.types import Params
+
+SamplerState = Any
+
+
+class Samples(NamedTuple):
+    """Configurations with their log ψ and log weights; the mean weight is 1, so plain sampling has log_weight 0.
+
+    Independent draws (exact sampling) have one draw per chain: n_chains = n_samples, n_draws = 1.
+    """
+
+    sigma: Int8[Array, "n_chains n_draws n_sites"]
+    log_psi: Inexact[Array, "n_chains n_draws"]
+    log_weight: Float[Array, "n_chains n_draws"]
+
+
+class SamplerInfo(NamedTuple):
+    """`ready` False: this batch must not update the parameters. `scalars` are streamed under their names (acceptance, ess, ...)."""
+
+    ready: Bool[Array, ""]
+    scalars: dict[str, Float[Array, ""]]
+
+
+class Sampler(ABC):
+    """Draws σ ~ |ψ(σ)|²; `@component`. All state is in the returned pytree; caches live inside one `sample` call."""
+
+    lattice: Lattice
+    sector: Sector
+    n_samples: int
+
+    @abstractmethod
+    def init(self, key: PRNGKeyArray, ansatz: Ansatz, params: Params) -> SamplerState:
+        """The state before any sampling."""
+
+    @abstractmethod
+    def sample(
+        self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, state: SamplerState
+    ) -> tuple[Samples, SamplerState, SamplerInfo]:
+        """n_samples configurations, the next state, and what to report."""

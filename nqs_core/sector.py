@@ -1,0 +1,85 @@
+"""The subspace of a run: which configurations belong to it."""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int8, PRNGKeyArray
+
+from nqs_core.errors import ConfigError, TooLargeError
+from nqs_core.types import Sigma
+
+MAX_STATES = 2**24  # enumeration beyond this is refused: 24 bytes of work a state and more
+
+
+@dataclass(frozen=True)
+class Sector:
+    """All configurations of `n_sites` spins, or those with total S^z = `sz` = (n_up - n_down) / 2.
+
+    Raises:
+        ConfigError: `sz` is no value that n_sites spins 1/2 can have.
+    """
+
+    n_sites: int
+    sz: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.sz is None:
+            return
+        doubled = 2 * self.sz
+        if doubled != int(doubled) or (int(doubled) - self.n_sites) % 2 or abs(doubled) > self.n_sites:
+            allowed = f"{-self.n_sites / 2:g}, {1 - self.n_sites / 2:g}, ..., {self.n_sites / 2:g}"
+            raise ConfigError(f"sector.sz = {self.sz:g} is not possible with {self.n_sites} spins 1/2; allowed: {allowed}")
+
+    @property
+    def n_up(self) -> int | None:
+        """Number of up spins, None in the whole space."""
+        return None if self.sz is None else int(self.n_sites + 2 * self.sz) // 2
+
+    @property
+    def size(self) -> int:
+        """Number of configurations."""
+        return 2**self.n_sites if self.n_up is None else math.comb(self.n_sites, self.n_up)
+
+    def contains(self, sigma: Sigma) -> Bool[Array, ""]:
+        """Whether a configuration belongs to the sector."""
+        if self.n_up is None:
+            return jnp.asarray(True)
+        return jnp.sum(sigma > 0) == self.n_up
+
+    def indices(self) -> np.ndarray:
+        """Basis indices in rising order, bit k = (1 - sigma_k) / 2, int64.
+
+        Raises:
+            TooLargeError: more than 2^24 configurations.
+        """
+        if self.n_sites > 40 or self.size > MAX_STATES:
+            raise TooLargeError(
+                f"enumerating {self.n_sites} spins needs {self.size:.3g} configurations "
+                f"({self.size * self.n_sites / 1e9:.3g} GB); the limit is {MAX_STATES} configurations"
+            )
+        if self.n_up is None:
+            return np.arange(2**self.n_sites, dtype=np.int64)
+        codes = np.zeros(1, np.int64)
+        downs = np.zeros(1, np.int64)
+        n_down = self.n_sites - self.n_up
+        for site in reversed(range(self.n_sites)):  # prune as sites are added: never more than the sector needs
+            codes = np.concatenate([codes, codes | (1 << site)])
+            downs = np.concatenate([downs, downs + 1])
+            keep = (downs <= n_down) & (downs + site >= n_down)
+            codes, downs = codes[keep], downs[keep]
+        return np.sort(codes)
+
+    def enumerate(self) -> Int8[np.ndarray, "size n_sites"]:
+        """Every configuration, in the order of `indices`."""
+        codes = self.indices()
+        return (1 - 2 * ((codes[:, None] >> np.arange(self.n_sites)) & 1)).astype(np.int8)
+
+    def random(self, key: PRNGKeyArray, n: int) -> Int8[Array, "n n_sites"]:
+        """`n` independent configurations, uniform in the sector."""
+        if self.n_up is None:
+            return jax.random.rademacher(key, (n, self.n_sites), jnp.int8)
+        ordered = jnp.where(jnp.arange(self.n_sites) < self.n_up, 1, -1).astype(jnp.int8)
+        return jax.vmap(lambda k: jax.random.permutation(k, ordered))(jax.random.split(key, n))
