@@ -56,13 +56,15 @@ class RunConfig(_Strict):
     lattice: Spec
     hamiltonian: Spec
     ansatz: Spec = Spec(name="rbm")
-    sampler: Spec | None = Field(None, description="Default: autoregressive for autoregressive ansätze, else metropolis.")
-    optimizer: Spec | None = Field(None, description="Default: adam for autoregressive ansätze, else minsr.")
+    sampler: Spec | None = Field(None, description="Default: autoregressive where the ansatz is, else metropolis.")
+    optimizer: Spec | None = Field(None, description="Default: adam where the ansatz is autoregressive, else minsr.")
     n_steps: int = Field(300, ge=1, le=10_000_000, title="Steps", description="Optimisation steps.")
     seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="Seed of every random number of the run.")
     sector: SectorConfig | None = None
     n_states: int = Field(1, ge=1, le=64, title="States", description="Number of states that are optimised together.")
-    precision: Literal["float32", "float64"] = Field("float32", title="Precision", description="Precision of the network.")
+    precision: Literal["float32", "float64"] = Field(
+        "float32", title="Precision", description="Precision of the network."
+    )
     observables: list[Text] | None = Field(None, description="Names of observables; default: all that apply.")
     measure: int = Field(
         16384, ge=2, le=10_000_000, title="Final samples", description="Fresh samples of the final measurement."

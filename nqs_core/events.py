@@ -1,4 +1,7 @@
-"""What a run says while it runs. Append-only; the store, the websocket and the views carry these unchanged. Never imports JAX."""
+"""What a run says while it runs. Append-only; the store, the websocket and the views carry these unchanged.
+
+Never imports JAX.
+"""
 
 import math
 from typing import Annotated, Any, Literal
@@ -29,7 +32,10 @@ class MetricsEvent(_Event):
 
 
 class SnapshotEvent(_Event):
-    """Spin configurations of a few chains: base64 of `packbits(sigma > 0)`, row-major (n_chains, n_sites), most significant bit first."""
+    """Spin configurations of a few chains.
+
+    spins: base64 of `numpy.packbits(sigma > 0)`, row-major (n_chains, n_sites), most significant bit first.
+    """
 
     kind: Literal["snapshot"] = "snapshot"
     step: int

@@ -12,7 +12,9 @@ from nqs_core.types import Sigma
 
 
 class Terms(NamedTuple):
-    """Σ_n coefficient[n] Π_k P_k(sites[n, k]) with Pauli letters P = `operators`; sites are static, coefficients may be traced.
+    """Σ_n coefficient[n] Π_k P_k(sites[n, k]) with Pauli letters P = `operators`.
+
+    Sites are static, coefficients may be traced.
 
     operators: such as "ZZ" or "X"; sites: int (n, len(operators)), distinct within a row; coefficient: () or (n,).
     """

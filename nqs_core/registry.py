@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def param(default: Any = dataclasses.MISSING, *, help: str, unit: str = "", title: str = "", **bounds: Any) -> Any:
-    """A user's parameter of a component: help text, unit and bounds (`ge`, `gt`, `le`, `lt`, `min_length`, ...) for the form."""
+    """A user's parameter of a component: help, unit and bounds (`ge`, `gt`, `le`, `lt`, `min_length`, ...)."""
     return dataclasses.field(
         default=default, metadata={"param": {"description": help, "unit": unit, "title": title, "bounds": bounds}}
     )
@@ -29,7 +29,7 @@ def context(default: Any = dataclasses.MISSING) -> Any:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(param, context, dataclasses.field))
 def component(cls: type[T]) -> type[T]:
-    """A frozen dataclass and pytree: fields of type `Coupling` are traced leaves, components are subtrees, all else is static."""
+    """A frozen dataclass and pytree: fields of type `Coupling` are traced leaves, all others are static."""
     cls = dataclasses.dataclass(frozen=True)(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     traced = [f.name for f in fields if f.type is Coupling]
@@ -115,7 +115,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return cls(**self.params(spec), **{k: v for k, v in context.items() if k in known})
 
     def catalog(self) -> dict[str, dict[str, Any]]:
-        """For every component: its docstring, its LaTeX formula if it has one, and the JSON schema of its parameters."""
+        """For every component: its docstring, its LaTeX formula if it has one, its parameters as JSON schema."""
         out = {}
         for name in self:
             doc = inspect.cleandoc(self[name].__doc__ or "")

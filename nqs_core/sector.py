@@ -31,7 +31,7 @@ class Sector:
         doubled = 2 * self.sz
         if doubled != int(doubled) or (int(doubled) - self.n_sites) % 2 or abs(doubled) > self.n_sites:
             allowed = f"{-self.n_sites / 2:g}, {1 - self.n_sites / 2:g}, ..., {self.n_sites / 2:g}"
-            raise ConfigError(f"sector.sz = {self.sz:g} is not possible with {self.n_sites} spins 1/2; allowed: {allowed}")
+            raise ConfigError(f"sector.sz = {self.sz:g} is not possible for {self.n_sites} spins; allowed: {allowed}")
 
     @property
     def n_up(self) -> int | None:

@@ -32,7 +32,8 @@ def flip(sigma: Sigma, move: Int[Array, " move_size"]) -> Sigma:
 class LocalUpdates(ABC):
     """What changes in log ψ when the sites of a move flip. Samplers and estimators are written against this only.
 
-    A move is a row of site indices, padded with -1. `mask` marks moves whose ratio is used; entries where it is False may hold anything finite.
+    A move is a row of site indices, padded with -1. `mask` marks the moves whose ratio is used; the others may be
+    anything.
     Configurations have no batch axis; callers use `jax.vmap`.
     """
 
@@ -91,10 +92,15 @@ class Ansatz(ABC):
 
 
 class AutoregressiveAnsatz(Ansatz):
-    """|ψ(σ)|² = Π_j p(σ_j | σ_<j), normalised; samples are exact and independent, in the sector of given S^z by masking."""
+    """|ψ(σ)|² = Π_j p(σ_j | σ_<j), normalised.
+
+    Samples are exact and independent, in the sector of given S^z by masking.
+    """
 
     @abstractmethod
-    def sample(self, params: Params, key: PRNGKeyArray, n: int) -> tuple[Int8[Array, "n n_sites"], Inexact[Array, " n"]]:
+    def sample(
+        self, params: Params, key: PRNGKeyArray, n: int
+    ) -> tuple[Int8[Array, "n n_sites"], Inexact[Array, " n"]]:
         """`n` independent samples of |ψ|² and their log ψ."""
 
     @abstractmethod

@@ -3,13 +3,13 @@
 from abc import ABC, abstractmethod
 
 import numpy as np
-from jaxtyping import Float, Int32, Int8
+from jaxtyping import Float, Int8, Int32
 
 
 class Lattice(ABC):
     """Sites and bonds. Hashable, hence a static argument under `jax.jit`.
 
-    Sites are row-major with site 0 at the origin. All arrays are computed once and cached; callers must not write to them.
+    Sites are row-major with site 0 at the origin. Arrays are computed once and cached; callers must not write to them.
     """
 
     @property
@@ -37,7 +37,7 @@ class Lattice(ABC):
 
     @abstractmethod
     def translations(self) -> Int32[np.ndarray, "n_translations n_sites"]:
-        """The translation group as permutations: (t sigma)[i] = sigma[perm[i]]; the identity only where nothing is periodic."""
+        """The translations along periodic axes as permutations, identity first: (t σ)[i] = σ[perm[i]]."""
 
     @abstractmethod
     def sublattice(self) -> Int8[np.ndarray, " n_sites"] | None:

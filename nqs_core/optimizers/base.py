@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
@@ -19,6 +21,11 @@ class Batch(NamedTuple):
     log_psi: Inexact[Array, " n_samples"]
     log_weight: Float[Array, " n_samples"]
     e_loc: Inexact[Array, " n_samples"]
+
+
+def normalised_weights(batch: Batch) -> Float[Array, " n_samples"]:
+    """Weights that sum to 1, float64."""
+    return jax.nn.softmax(batch.log_weight.astype(jnp.float64))
 
 
 class OptInfo(NamedTuple):

@@ -25,7 +25,7 @@ class Samples(NamedTuple):
 
 
 class SamplerInfo(NamedTuple):
-    """`ready` False: this batch must not update the parameters. `scalars` are streamed under their names (acceptance, ess, ...)."""
+    """`ready` False: this batch must not update the parameters. `scalars` are streamed under their names."""
 
     ready: Bool[Array, ""]
     scalars: dict[str, Float[Array, ""]]

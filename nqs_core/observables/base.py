@@ -1,0 +1,26 @@
+"""The contract of an observable."""
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Array, Float
+
+from nqs_core.lattices.base import Lattice
+from nqs_core.operators import Terms
+from nqs_core.types import Sigma
+
+
+class Observable(ABC):
+    """Expectation values as means of local values; `@component`.
+
+    `diagonal` and `terms` may each give several named quantities; names are those of the stream and of the result.
+    """
+
+    lattice: Lattice
+
+    @abstractmethod
+    def diagonal(self, sigma: Sigma) -> dict[str, Float[Array, "..."]]:
+        """Functions of one configuration, scalars or arrays; ⟨O⟩ is their mean over |ψ|²."""
+
+    @abstractmethod
+    def terms(self) -> dict[str, tuple[Terms, ...]]:
+        """Operators with off-diagonal elements, as Pauli strings; measured through ratios of amplitudes."""

@@ -1,0 +1,39 @@
+"""Adam."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import PRNGKeyArray
+
+from nqs_core.jacobian import force
+from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
+from nqs_core.registry import component, context, param
+from nqs_core.types import Coupling, Params
+
+
+@component
+class Adam(Optimizer):
+    """θ ← θ - η m̂ / (√v̂ + ε) with running means m of the force F = Re⟨O*(E_loc - E)⟩ and v of |F|².
+
+    Every component moves by about η at most. Source: Kingma and Ba, arXiv:1412.6980 (2014).
+    """
+
+    learning_rate: Coupling = param(0.005, gt=0, le=10, title="Learning rate η", help="Step size of each parameter.")
+    beta1: Coupling = param(0.9, ge=0, lt=1, title="β₁", help="Memory of the running mean of the force.")
+    beta2: Coupling = param(0.999, ge=0, lt=1, title="β₂", help="Memory of the running mean of its square.")
+    n_steps: int = context(1)
+
+    def init(self, params: Params) -> Any:
+        return self._rule().init(params)
+
+    def update(self, key: PRNGKeyArray, batch: Batch, params: Params, state: Any) -> tuple[Params, Any, OptInfo]:
+        gradient = force(batch.ansatz, params, batch.sigma, normalised_weights(batch), batch.e_loc)
+        direction, state = self._rule().update(gradient, state)
+        updates = jax.tree.map(lambda p, d: (-self.learning_rate * d).astype(p.dtype), params, direction)
+        info = {"learning_rate": jnp.asarray(self.learning_rate), "update_norm": optax.global_norm(updates)}
+        return optax.apply_updates(params, updates), state, OptInfo(info)
+
+    def _rule(self) -> optax.GradientTransformation:
+        return optax.scale_by_adam(b1=self.beta1, b2=self.beta2)  # pyright: ignore[reportArgumentType]

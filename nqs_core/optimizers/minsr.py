@@ -1,0 +1,89 @@
+"""Stochastic reconfiguration in the space of samples."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from nqs_core.jacobian import log_derivative_sum, neural_tangent_kernel
+from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
+from nqs_core.registry import component, context, param
+from nqs_core.types import Coupling, Params
+
+
+@component
+class MinSR(Optimizer):
+    """θ ← θ - η (S + λ)⁻¹ F, solved as Ōᵀ (Ō Ōᵀ + λ)⁻¹ ε̄ in the space of samples.
+
+    Ō are the centred log-derivatives / √n (real parts above imaginary parts), ε̄ = (E_loc - E) / √n, S = ŌᵀŌ, F = Ōᵀε̄.
+    The step is shortened where its Fubini-Study length η √(dᵀ S d) would exceed `max_fs_step`.
+    Source: Chen and Heyl, Nat. Phys. 20, 1476 (2024), arXiv:2302.01941; Rende et al., Commun. Phys. 7, 260 (2024).
+    """
+
+    learning_rate: Coupling = param(0.02, gt=0, le=10, title="Learning rate η", help="Imaginary-time step.", unit="1/J")
+    diag_shift: Coupling = param(1e-3, ge=1e-12, le=10, title="Diagonal shift λ", help="Regularises the metric S.")
+    max_fs_step: Coupling = param(
+        0.1, gt=0, le=10, title="Largest Fubini-Study step", help="Bound on the distance between successive states."
+    )
+    n_steps: int = context(1)
+
+    def init(self, params: Params) -> None:
+        return None
+
+    def update(self, key: PRNGKeyArray, batch: Batch, params: Params, state: None) -> tuple[Params, None, OptInfo]:
+        weights = normalised_weights(batch)
+        kernel = centred_kernel(neural_tangent_kernel(batch.ansatz, params, batch.sigma), weights)
+        centred = jnp.sqrt(weights) * (batch.e_loc - jnp.sum(weights * batch.e_loc))
+        residual = jnp.concatenate([centred.real, centred.imag]) if batch.ansatz.signed else centred.real
+        x = solve_shifted(kernel, self.diag_shift, residual)
+        # Ō d = T x = ε̄ - λ x: the length of the step in the space of states.
+        fs_step = self.learning_rate * jnp.linalg.norm(residual - self.diag_shift * x)
+        rate = self.learning_rate * jnp.minimum(1.0, self.max_fs_step / jnp.maximum(fs_step, 1e-30))
+        direction = log_derivative_sum(batch.ansatz, params, batch.sigma, _coefficients(x, weights))
+        updates = jax.tree.map(lambda p, d: (-rate * d).astype(p.dtype), params, direction)
+        info = {
+            "learning_rate": rate,
+            "fs_step": jnp.minimum(fs_step, self.max_fs_step),
+            "update_norm": optax.global_norm(updates),
+        }
+        return optax.apply_updates(params, updates), state, OptInfo(info)
+
+
+def centred_kernel(kernel: Float[Array, "m m"], weights: Float[Array, " n"]) -> Float[Array, "m m"]:
+    """The kernel of √w (O - ⟨O⟩) from that of O, block by block where real and imaginary rows are stacked."""
+    n = len(weights)
+    w = weights.astype(kernel.dtype)
+    blocks = kernel.reshape(len(kernel) // n, n, -1, n)
+    rows = jnp.einsum("anbm,n->abm", blocks, w, precision="highest")[:, None]
+    columns = jnp.einsum("anbm,m->anb", blocks, w, precision="highest")[..., None]
+    both = jnp.einsum("abm,m->ab", rows[:, 0], w, precision="highest")[:, None, :, None]
+    scale = jnp.sqrt(w)
+    centred = (blocks - rows - columns + both) * scale[None, :, None, None] * scale[None, None, None, :]
+    return centred.reshape(kernel.shape)
+
+
+def solve_shifted(kernel: Float[Array, "m m"], shift: Coupling, residual: Float[Array, " m"]) -> Float[Array, " m"]:
+    """x = (T + λ)⁻¹ ε̄ in float64.
+
+    Cholesky in the kernel's precision with one refinement; by eigenvalues where rounding left T + λ indefinite.
+    """
+    diagonal = jnp.asarray(shift, kernel.dtype) * jnp.eye(len(kernel), dtype=kernel.dtype)
+    factor = jax.scipy.linalg.cho_factor(kernel + diagonal)
+
+    def by_cholesky(_: None) -> Float[Array, " m"]:
+        x = jax.scipy.linalg.cho_solve(factor, residual.astype(kernel.dtype)).astype(jnp.float64)
+        defect = residual - shift * x - jnp.matmul(kernel, x.astype(kernel.dtype), precision="highest")
+        return x + jax.scipy.linalg.cho_solve(factor, defect.astype(kernel.dtype))
+
+    def by_eigenvalues(_: None) -> Float[Array, " m"]:
+        values, vectors = jnp.linalg.eigh(kernel.astype(jnp.float64))
+        return vectors @ ((vectors.T @ residual) / (jnp.maximum(values, 0.0) + shift))
+
+    return jax.lax.cond(jnp.all(jnp.isfinite(factor[0])), by_cholesky, by_eigenvalues, None)
+
+
+def _coefficients(x: Float[Array, " m"], weights: Float[Array, " n"]) -> Array:
+    """c with Σ_s Re(c_s* O_s) = Ōᵀ x for the centred rows √w (O - ⟨O⟩)."""
+    root = jnp.sqrt(weights)
+    parts = [root * part - weights * jnp.sum(root * part) for part in x.reshape(-1, len(weights))]
+    return parts[0] + 1j * parts[1] if len(parts) == 2 else parts[0]

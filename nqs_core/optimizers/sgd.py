@@ -1,0 +1,35 @@
+"""Stochastic gradient descent."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import PRNGKeyArray
+
+from nqs_core.jacobian import force
+from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
+from nqs_core.registry import component, context, param
+from nqs_core.types import Coupling, Params
+
+
+@component
+class SGD(Optimizer):
+    """θ ← θ - η F with the force F = Re⟨O*(E_loc - E)⟩, its norm clipped.
+
+    F is half the gradient of the energy. Source: Robbins and Monro, Ann. Math. Stat. 22, 400 (1951).
+    """
+
+    learning_rate: Coupling = param(0.02, gt=0, le=10, title="Learning rate η", help="Step size.", unit="1/J")
+    max_norm: Coupling = param(1.0, gt=0, le=1e6, title="Largest norm", help="The force is scaled down to this norm.")
+    n_steps: int = context(1)
+
+    def init(self, params: Params) -> None:
+        return None
+
+    def update(self, key: PRNGKeyArray, batch: Batch, params: Params, state: None) -> tuple[Params, Any, OptInfo]:
+        gradient = force(batch.ansatz, params, batch.sigma, normalised_weights(batch), batch.e_loc)
+        norm = optax.global_norm(gradient)
+        scale = self.learning_rate * jnp.minimum(1.0, self.max_norm / jnp.maximum(norm, 1e-30))
+        new = jax.tree.map(lambda p, g: p - (scale * g).astype(p.dtype), params, gradient)
+        return new, state, OptInfo({"learning_rate": jnp.asarray(self.learning_rate), "update_norm": scale * norm})
