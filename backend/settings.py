@@ -1,0 +1,89 @@
+"""Everything that a deployment may choose, from SPINSCOPE_* variables, so that every child process sees the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+VARIABLES = {
+    "data_dir": "SPINSCOPE_DATA",
+    "db_url": "SPINSCOPE_DB",
+    "host": "SPINSCOPE_HOST",
+    "port": "SPINSCOPE_PORT",
+    "ui_port": "SPINSCOPE_UI_PORT",
+    "allowed_hosts": "SPINSCOPE_ALLOWED_HOSTS",
+    "token": "SPINSCOPE_TOKEN",
+    "slots": "SPINSCOPE_SLOTS",
+    "memory_bytes": "SPINSCOPE_MEMORY",
+    "flush_seconds": "SPINSCOPE_FLUSH_SECONDS",
+    "heartbeat_seconds": "SPINSCOPE_HEARTBEAT_SECONDS",
+    "lost_seconds": "SPINSCOPE_LOST_SECONDS",
+    "start_seconds": "SPINSCOPE_START_SECONDS",
+    "grace_seconds": "SPINSCOPE_GRACE_SECONDS",
+    "checkpoint_seconds": "SPINSCOPE_CHECKPOINT_SECONDS",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One deployment. The database address may hold a password: it travels in the environment, never in arguments."""
+
+    data_dir: Path = Path("~/.local/share/spinscope")
+    db_url: str = ""  # empty: sqlite in the data folder
+    host: str = "127.0.0.1"
+    port: int = 8000
+    ui_port: int = 0  # 0: the supervisor picks a free one
+    allowed_hosts: tuple[str, ...] = ()
+    token: str = field(default="", repr=False)
+    slots: int = 0  # 0: one per GPU, else half of the cores
+    memory_bytes: int = 0  # 0: what the machine has
+    flush_seconds: float = 0.25
+    heartbeat_seconds: float = 2.0
+    lost_seconds: float = 15.0  # without a heartbeat, on the observer's clock
+    start_seconds: float = 90.0  # from the claim of a run to the first sign of its process
+    grace_seconds: float = 10.0  # from a stop to the hard end of a process that does not react
+    checkpoint_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data_dir", Path(self.data_dir).expanduser().absolute())
+        if not self.db_url:
+            object.__setattr__(self, "db_url", f"sqlite:///{self.data_dir / 'spinscope.db'}")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
+        """Defaults, overridden by the environment, overridden by `given` (None counts as not given).
+
+        Raises:
+            ValueError: a variable is not a number where one is needed.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for f in fields(cls):
+            text = environ.get(VARIABLES[f.name], "")
+            if text:
+                values[f.name] = _convert(f.name, text, f.default)
+        return cls(**values | {name: value for name, value in given.items() if value is not None})
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give a child process these settings."""
+        out = {}
+        for name, variable in VARIABLES.items():
+            value = getattr(self, name)
+            out[variable] = ",".join(value) if isinstance(value, tuple) else str(value)
+        return out
+
+    def run_folder(self, run_id: str) -> Path:
+        """Spool, log and checkpoints of one run."""
+        return self.data_dir / "runs" / run_id
+
+
+def _convert(name: str, text: str, default: Any) -> Any:
+    if isinstance(default, tuple):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        return type(default)(text) if isinstance(default, int | float) else text
+    except ValueError:
+        raise ValueError(f"{VARIABLES[name]} is {text!r}; a number is needed") from None

@@ -1,0 +1,44 @@
+"""The one module that knows SQL: submit, control and read runs. The database is the queue and the truth."""
+
+from backend.store.connect import Engine, SchemaError, migrate, open_engine, reading
+from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop
+from backend.store.reads import last_seqs, latest_snapshot, read_events
+from backend.store.runs import (
+    StateError,
+    UnknownRunError,
+    counts,
+    delete_run,
+    get_run,
+    list_runs,
+    submit,
+    update_run,
+)
+from backend.store.servers import agent_status, beat, leave
+
+__all__ = [
+    "Engine",
+    "SchemaError",
+    "StateError",
+    "UnknownRunError",
+    "agent_status",
+    "beat",
+    "claim_attempt",
+    "claim_next",
+    "counts",
+    "delete_run",
+    "finish",
+    "get_run",
+    "last_seqs",
+    "latest_snapshot",
+    "leave",
+    "list_runs",
+    "lost",
+    "migrate",
+    "open_engine",
+    "read_events",
+    "reading",
+    "request_resume",
+    "request_stop",
+    "submit",
+    "update_run",
+]

@@ -1,0 +1,82 @@
+"""A run's story in the order of its sequence numbers."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, RowMapping
+
+from backend.models import METRICS, events, metrics, runs, snapshots
+from backend.store.connect import reading
+from backend.store.runs import UnknownRunError
+
+
+def _metrics(row: RowMapping) -> dict[str, Any]:
+    scalars = {name: row[name] for name in METRICS if row[name] is not None} | (row["extra"] or {})
+    head = {name: row[name] for name in ("seq", "step", "t", "attempt", "phase")}
+    return {"kind": "metrics", **head, "scalars": scalars, "arrays": row["arrays"] or {}}
+
+
+def _snapshot(row: RowMapping) -> dict[str, Any]:
+    bits = row["bits"]
+    head = {name: row[name] for name in ("seq", "step", "t", "attempt", "n_sites")}
+    return {
+        "kind": "snapshot",
+        **head,
+        "n_chains": 0 if bits is None else row["n_chains"],
+        "spins": "" if bits is None else base64.b64encode(bits).decode(),
+        "energies": row["energies"] or [],
+    }
+
+
+def _event(row: RowMapping) -> dict[str, Any]:
+    return row["payload"] | {name: row[name] for name in ("seq", "kind", "step", "t", "attempt")}
+
+
+_SOURCES: tuple[tuple[sa.Table, Callable[[RowMapping], dict[str, Any]]], ...] = (
+    (metrics, _metrics),
+    (snapshots, _snapshot),
+    (events, _event),
+)
+
+
+def read_events(engine: Engine, run_id: str, after: int = 0, limit: int = 2000) -> tuple[list[dict[str, Any]], int]:
+    """Events with after < seq <= after + limit, ordered and without gaps, and the last seq that the run has.
+
+    A snapshot that was thinned out comes with n_chains = 0.
+
+    Raises:
+        UnknownRunError: there is no such run.
+    """
+    with reading(engine) as connection:
+        last = connection.execute(sa.select(runs.c.last_seq).where(runs.c.id == run_id)).scalar()
+        if last is None:
+            raise UnknownRunError(run_id)
+        out: list[dict[str, Any]] = []
+        if after < last:
+            for table, convert in _SOURCES:
+                out += [convert(row) for row in _between(connection, table, run_id, after, min(last, after + limit))]
+    return sorted(out, key=lambda event: event["seq"]), last
+
+
+def _between(connection: Connection, table: sa.Table, run_id: str, after: int, upto: int) -> Iterable[RowMapping]:
+    where = (table.c.run_id == run_id, table.c.seq > after, table.c.seq <= upto)
+    return connection.execute(sa.select(table).where(*where).order_by(table.c.seq)).mappings()
+
+
+def last_seqs(engine: Engine, run_ids: Iterable[str]) -> dict[str, int]:
+    """The last seq of each run that exists: one cheap query to learn who has news."""
+    query = sa.select(runs.c.id, runs.c.last_seq).where(runs.c.id.in_(list(run_ids)))
+    with reading(engine) as connection:
+        return {row.id: row.last_seq for row in connection.execute(query)}
+
+
+def latest_snapshot(engine: Engine, run_id: str) -> dict[str, Any] | None:
+    """The newest spin configurations of a run."""
+    query = sa.select(snapshots).where(snapshots.c.run_id == run_id, snapshots.c.bits.is_not(None))
+    with reading(engine) as connection:
+        row = connection.execute(query.order_by(snapshots.c.seq.desc()).limit(1)).mappings().first()
+    return None if row is None else _snapshot(row)

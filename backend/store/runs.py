@@ -1,0 +1,212 @@
+"""Submit, show, rename and delete runs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
+
+from backend.models import ACTIVE, attempts, checkpoints, events, metrics, metrics_lod, runs, snapshots
+from backend.store.connect import reading
+
+DATA_TABLES = (metrics, metrics_lod, snapshots, events, checkpoints, attempts)
+COLUMNS = (
+    "id", "name", "state", "desired", "phase", "step", "n_steps", "energy", "energy_error", "energy_per_site",
+    "n_sites", "variance", "v_score", "acceptance", "r_hat", "ess", "jsd", "n_samples", "attempt", "pid", "host",
+    "device", "tags", "archived", "notes", "config", "reference", "result", "error", "warnings", "created", "started",
+    "ended", "step_seconds", "last_seq", "cloned_from",
+)  # fmt: skip
+_RELATIVE = (runs.c.energy - runs.c.reference_energy) / sa.func.abs(sa.func.nullif(runs.c.reference_energy, 0.0))
+_ETA = sa.case((runs.c.state.in_(ACTIVE), runs.c.step_seconds * (runs.c.n_steps - runs.c.step)), else_=sa.null())
+SORTS: dict[str, Any] = {
+    name: runs.c[name]
+    for name in ("name", "state", "step", "n_steps", "energy", "energy_per_site", "energy_error", "variance",
+                 "v_score", "acceptance", "r_hat", "ess", "jsd", "n_sites", "created", "started", "ended", "attempt")
+}  # fmt: skip
+SORTS |= {"relative_error": sa.func.abs(_RELATIVE), "eta_seconds": _ETA, "progress": runs.c.step * 1.0 / runs.c.n_steps}
+
+
+class StateError(Exception):
+    """The run is in a state that does not allow this; the API answers 409."""
+
+
+class UnknownRunError(LookupError):
+    """No run has this id; the API answers 404."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"there is no run {run_id[:40]!r}")
+
+
+def emit(
+    connection: Connection,
+    run_id: str,
+    kind: str,
+    payload: Mapping[str, Any],
+    *,
+    step: int | None = None,
+    **values: Any,
+) -> int:
+    """Append one event and set columns of the run; the row's lock makes the order of seq the order of commits."""
+    update = sa.update(runs).where(runs.c.id == run_id).values(last_seq=runs.c.last_seq + 1, **values)
+    row = connection.execute(update.returning(runs.c.last_seq, runs.c.attempt)).one()
+    record = {"run_id": run_id, "seq": row.last_seq, "attempt": row.attempt, "step": step, "kind": kind}
+    connection.execute(events.insert(), {**record, "t": time.time(), "payload": dict(payload)})
+    return row.last_seq
+
+
+def submit(
+    engine: Engine,
+    config: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    tags: Sequence[str] = (),
+    idem_key: str | None = None,
+    cloned_from: str | None = None,
+    reference: Mapping[str, Any] | None = None,
+    n_sites: int | None = None,
+    priority: int = 0,
+) -> str:
+    """Queue a run and return its id; a repeated `idem_key` returns the id of the first submission."""
+    run_id = str(uuid.uuid4())
+    row = {
+        "id": run_id,
+        "idem_key": idem_key,
+        "name": config.get("name", "") if name is None else name,
+        "tags": list(tags),
+        "cloned_from": cloned_from,
+        "config": dict(config),
+        "n_sites": n_sites,
+        "n_steps": config.get("n_steps", 300),
+        "reference": None if reference is None else dict(reference),
+        "reference_energy": _comparable(reference),
+        "state": "queued",
+        "priority": priority,
+        "created": time.time(),
+    }
+    try:
+        with engine.begin() as connection:
+            connection.execute(runs.insert(), row)
+            emit(connection, run_id, "state", {"state": "queued"})
+        return run_id
+    except IntegrityError:
+        with reading(engine) as connection:
+            first = connection.execute(sa.select(runs.c.id).where(runs.c.idem_key == idem_key)).scalar()
+        if idem_key is None or first is None:
+            raise
+        return first
+
+
+def _comparable(reference: Mapping[str, Any] | None) -> float | None:
+    if reference is None or reference.get("bound") not in ("exact", "estimate"):
+        return None
+    return reference.get("energy")
+
+
+_SELECT = sa.select(*[runs.c[name] for name in COLUMNS], _RELATIVE.label("relative_error"), _ETA.label("eta_seconds"))
+
+
+def _as_dict(row: Any) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}  # orjson refuses SQLAlchemy's own kind of string
+
+
+def get_run(engine: Engine, run_id: str) -> dict[str, Any] | None:
+    """One run as the API shows it."""
+    with reading(engine) as connection:
+        row = connection.execute(_SELECT.where(runs.c.id == run_id)).mappings().first()
+    return None if row is None else _as_dict(row)
+
+
+def list_runs(
+    engine: Engine,
+    *,
+    search: str | None = None,
+    state: str | Sequence[str] | None = None,
+    tag: str | None = None,
+    archived: bool | str | None = False,
+    sort: str | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> tuple[list[dict[str, Any]], int]:
+    """A page of runs and the number of all that match. `sort` is a name in SORTS, with a leading '-' for descending.
+
+    Raises:
+        ValueError: `sort` is not a known name.
+    """
+    where: list[Any] = []
+    for word in (search or "").split():
+        fields = (runs.c.name, runs.c.notes, sa.cast(runs.c.tags, sa.Text), runs.c.id)
+        where.append(sa.or_(*[field.icontains(word, autoescape=True) for field in fields]))
+    if state:
+        where.append(runs.c.state.in_(state.split(",") if isinstance(state, str) else list(state)))
+    if tag:
+        text = sa.cast(runs.c.tags, sa.Text)  # LIKE would ignore case on SQLite
+        where.append(sa.func.replace(text, orjson.dumps(tag).decode(), "") != text)
+    if archived not in (None, "any"):
+        where.append(runs.c.archived == (archived in (True, "true")))
+    descending, key = (sort or "-created").startswith("-"), (sort or "-created").lstrip("-")
+    if key not in SORTS:
+        raise ValueError(f"cannot sort by {key[:40]!r}; choose one of {', '.join(SORTS)}")
+    order = sa.desc(SORTS[key]) if descending else sa.asc(SORTS[key])
+    query = _SELECT.where(*where).order_by(order.nulls_last(), runs.c.created.desc(), runs.c.id)
+    with reading(engine) as connection:
+        total = connection.execute(sa.select(sa.func.count()).select_from(runs).where(*where)).scalar_one()
+        rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
+    return [_as_dict(row) for row in rows], total
+
+
+def counts(engine: Engine) -> dict[str, int]:
+    """Number of runs in each state."""
+    with reading(engine) as connection:
+        rows = connection.execute(sa.select(runs.c.state, sa.func.count()).group_by(runs.c.state)).all()
+    return {row[0]: row[1] for row in rows}
+
+
+def update_run(
+    engine: Engine,
+    run_id: str,
+    *,
+    name: str | None = None,
+    tags: Sequence[str] | None = None,
+    archived: bool | None = None,
+    notes: str | None = None,
+) -> None:
+    """Change what describes a run; None leaves a field as it is.
+
+    Raises:
+        UnknownRunError: there is no such run.
+    """
+    given = {"name": name, "tags": None if tags is None else list(tags), "archived": archived, "notes": notes}
+    values = {field: value for field, value in given.items() if value is not None}
+    with engine.begin() as connection:
+        if connection.execute(sa.select(runs.c.id).where(runs.c.id == run_id)).first() is None:
+            raise UnknownRunError(run_id)
+        if values:
+            connection.execute(sa.update(runs).where(runs.c.id == run_id).values(**values))
+
+
+def delete_run(engine: Engine, run_id: str, folder: Path | None) -> None:
+    """Remove a run, its data and its folder.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        StateError: a process works on it.
+    """
+    with engine.begin() as connection:
+        state = connection.execute(sa.select(runs.c.state).where(runs.c.id == run_id)).scalar()
+        if state is None:
+            raise UnknownRunError(run_id)
+        if state in ACTIVE:
+            raise StateError(f"the run is {state}; stop it before deleting it")
+        for table in DATA_TABLES:
+            connection.execute(sa.delete(table).where(table.c.run_id == run_id))
+        connection.execute(sa.delete(runs).where(runs.c.id == run_id))
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
