@@ -151,7 +151,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_events_run_id_runs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "seq", name=op.f("pk_events")),
         sqlite_with_rowid=False,
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "metrics",
@@ -178,7 +177,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_metrics_run_id_runs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "seq", name=op.f("pk_metrics")),
         sqlite_with_rowid=False,
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "metrics_lod",
@@ -193,7 +191,6 @@ def upgrade() -> None:
         sa.Column("max", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_metrics_lod_run_id_runs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "name", "bucket", name=op.f("pk_metrics_lod")),
-        sqlite_with_rowid=False,
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -249,6 +246,5 @@ def upgrade() -> None:
         sa.Column("energies", JSON, nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_snapshots_run_id_runs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "seq", name=op.f("pk_snapshots")),
-        sqlite_with_rowid=False,
         sqlite_with_rowid=False,
     )
