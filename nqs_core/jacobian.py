@@ -3,6 +3,7 @@
 Parameters count as real numbers (a complex one as two), so that one code serves real and complex networks.
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -77,6 +78,20 @@ def neural_tangent_kernel(
     for gradient in tape.rest.values():
         kernel = kernel + _gram(_rows(gradient))
     return jnp.real(kernel)
+
+
+def bytes_of(params: Params) -> int:
+    """Size of a pytree of arrays or shapes."""
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(params))
+
+
+def kernel_bytes(ansatz: Ansatz, params: Params, n_samples: int) -> int:
+    """What `neural_tangent_kernel` and its solve hold at once; `params` may be shapes."""
+    sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
+    tape = jax.eval_shape(lambda p, s: _tape(ansatz, p, _dense_leaves(ansatz, p, s), s), params, sigma)
+    n_rows = 2 if ansatz.signed else 1
+    itemsize = 4 if ansatz.precision == "float32" else 8
+    return n_samples * bytes_of(tape) + 4 * (n_rows * n_samples) ** 2 * itemsize
 
 
 def _rows(x: Inexact[Array, "n n_rows size"]) -> Inexact[Array, "n_rows*n size"]:

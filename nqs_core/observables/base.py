@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import numpy as np
 from jaxtyping import Array, Float
 
 from nqs_core.lattices.base import Lattice
@@ -20,6 +21,10 @@ class Observable(ABC):
     @abstractmethod
     def diagonal(self, sigma: Sigma) -> dict[str, Float[Array, "..."]]:
         """Functions of one configuration, scalars or arrays; ⟨O⟩ is their mean over |ψ|²."""
+
+    @abstractmethod
+    def axes(self) -> dict[str, Float[np.ndarray, " n"]]:
+        """Coordinates of the quantities that are arrays, by name."""
 
     @abstractmethod
     def terms(self) -> dict[str, tuple[Terms, ...]]:

@@ -36,5 +36,8 @@ class Correlation(Observable):
         counts = np.bincount(index, minlength=len(r))
         return {"correlation": jnp.zeros(len(r), jnp.float32).at[index].add(pairs) / counts}
 
+    def axes(self) -> dict[str, Float[np.ndarray, " n_r"]]:
+        return {"correlation": shells(self.lattice)[0]}
+
     def terms(self) -> dict[str, tuple[Terms, ...]]:
         return {}

@@ -29,6 +29,9 @@ class Magnetisation(Observable):
             out["staggered_magnetisation_squared"] = staggered**2
         return out
 
+    def axes(self) -> dict[str, Float[np.ndarray, " n"]]:
+        return {}
+
     def terms(self) -> dict[str, tuple[Terms, ...]]:
         n = self.lattice.n_sites
         return {"transverse_magnetisation": (Terms("X", np.arange(n)[:, None], 1.0 / n),)}

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 
-from nqs_core.jacobian import force
+from nqs_core.ansatze.base import Ansatz
+from nqs_core.jacobian import bytes_of, force
 from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
 from nqs_core.registry import component, context, param
 from nqs_core.types import Coupling, Params
@@ -23,7 +24,7 @@ class Adam(Optimizer):
     learning_rate: Coupling = param(0.005, gt=0, le=10, title="Learning rate η", help="Step size of each parameter.")
     beta1: Coupling = param(0.9, ge=0, lt=1, title="β₁", help="Memory of the running mean of the force.")
     beta2: Coupling = param(0.999, ge=0, lt=1, title="β₂", help="Memory of the running mean of its square.")
-    n_steps: int = context(1)
+    n_steps: Coupling = context(1.0)
 
     def init(self, params: Params) -> Any:
         return self._rule().init(params)
@@ -34,6 +35,9 @@ class Adam(Optimizer):
         updates = jax.tree.map(lambda p, d: (-self.learning_rate * d).astype(p.dtype), params, direction)
         info = {"learning_rate": jnp.asarray(self.learning_rate), "update_norm": optax.global_norm(updates)}
         return optax.apply_updates(params, updates), state, OptInfo(info)
+
+    def workspace(self, ansatz: Ansatz, params: Params, n_samples: int) -> int:
+        return 4 * bytes_of(params)
 
     def _rule(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(b1=self.beta1, b2=self.beta2)  # pyright: ignore[reportArgumentType]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
-from nqs_core.types import Params
+from nqs_core.types import Coupling, Params
 
 OptState = Any
 
@@ -35,9 +35,9 @@ class OptInfo(NamedTuple):
 
 
 class Optimizer(ABC):
-    """Turns a batch into new parameters; `@component`. `n_steps` is filled by `build` for schedules."""
+    """Turns a batch into new parameters; `@component`. `n_steps` is filled by `build` for schedules, and traced."""
 
-    n_steps: int
+    n_steps: Coupling
 
     @abstractmethod
     def init(self, params: Params) -> OptState:
@@ -48,3 +48,7 @@ class Optimizer(ABC):
         self, key: PRNGKeyArray, batch: Batch, params: Params, state: OptState
     ) -> tuple[Params, OptState, OptInfo]:
         """The parameters after this step."""
+
+    @abstractmethod
+    def workspace(self, ansatz: Ansatz, params: Params, n_samples: int) -> int:
+        """Bytes that an update needs beyond parameters and samples; `params` may be shapes."""

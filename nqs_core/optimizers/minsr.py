@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from nqs_core.jacobian import log_derivative_sum, neural_tangent_kernel
+from nqs_core.ansatze.base import Ansatz
+from nqs_core.jacobian import bytes_of, kernel_bytes, log_derivative_sum, neural_tangent_kernel
 from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
 from nqs_core.registry import component, context, param
 from nqs_core.types import Coupling, Params
@@ -25,7 +26,7 @@ class MinSR(Optimizer):
     max_fs_step: Coupling = param(
         0.1, gt=0, le=10, title="Largest Fubini-Study step", help="Bound on the distance between successive states."
     )
-    n_steps: int = context(1)
+    n_steps: Coupling = context(1.0)
 
     def init(self, params: Params) -> None:
         return None
@@ -47,6 +48,9 @@ class MinSR(Optimizer):
             "update_norm": optax.global_norm(updates),
         }
         return optax.apply_updates(params, updates), state, OptInfo(info)
+
+    def workspace(self, ansatz: Ansatz, params: Params, n_samples: int) -> int:
+        return 2 * bytes_of(params) + kernel_bytes(ansatz, params, n_samples)
 
 
 def centred_kernel(kernel: Float[Array, "m m"], weights: Float[Array, " n"]) -> Float[Array, "m m"]:

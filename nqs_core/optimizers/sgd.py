@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 
-from nqs_core.jacobian import force
+from nqs_core.ansatze.base import Ansatz
+from nqs_core.jacobian import bytes_of, force
 from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
 from nqs_core.registry import component, context, param
 from nqs_core.types import Coupling, Params
@@ -22,7 +23,7 @@ class SGD(Optimizer):
 
     learning_rate: Coupling = param(0.02, gt=0, le=10, title="Learning rate η", help="Step size.", unit="1/J")
     max_norm: Coupling = param(1.0, gt=0, le=1e6, title="Largest norm", help="The force is scaled down to this norm.")
-    n_steps: int = context(1)
+    n_steps: Coupling = context(1.0)
 
     def init(self, params: Params) -> None:
         return None
@@ -33,3 +34,6 @@ class SGD(Optimizer):
         scale = self.learning_rate * jnp.minimum(1.0, self.max_norm / jnp.maximum(norm, 1e-30))
         new = jax.tree.map(lambda p, g: p - (scale * g).astype(p.dtype), params, gradient)
         return new, state, OptInfo({"learning_rate": jnp.asarray(self.learning_rate), "update_norm": scale * norm})
+
+    def workspace(self, ansatz: Ansatz, params: Params, n_samples: int) -> int:
+        return 2 * bytes_of(params)

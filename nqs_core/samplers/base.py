@@ -1,7 +1,7 @@
 """The contract of a sampler."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from jaxtyping import Array, Bool, Float, Inexact, Int8, PRNGKeyArray
 
@@ -32,8 +32,12 @@ class SamplerInfo(NamedTuple):
 
 
 class Sampler(ABC):
-    """Draws σ ~ |ψ(σ)|²; `@component`. All state is in the returned pytree; caches live inside one `sample` call."""
+    """Draws σ ~ |ψ(σ)|²; `@component`. All state is in the returned pytree; caches live inside one `sample` call.
 
+    `independent`: draws do not remember each other, so that there is no autocorrelation time and no R-hat.
+    """
+
+    independent: ClassVar[bool]
     lattice: Lattice
     sector: Sector
     n_samples: int

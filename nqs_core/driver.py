@@ -1,0 +1,193 @@
+"""The VMC loop: pure jitted steps, and a generator that reports them."""
+
+import base64
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
+
+from nqs_core import estimators, measurement
+from nqs_core.errors import DivergedError
+from nqs_core.events import Event, MetricsEvent, SnapshotEvent, StateEvent
+from nqs_core.measurement import Measured
+from nqs_core.operators import compile
+from nqs_core.optimizers.base import Batch
+from nqs_core.problem import Problem
+from nqs_core.samplers.base import SamplerInfo, Samples
+from nqs_core.types import Params
+
+WINDOW = 64  # draws per chain that the diagnostics of the chains look back on
+SNAPSHOT_CHAINS = 8
+SNAPSHOT_SECONDS = 0.4
+TRAIN, MEASURE = 0, 1
+
+
+class VMCState(NamedTuple):
+    """All state of a run; a checkpoint is this pytree."""
+
+    phase: Int[Array, ""]  # TRAIN or MEASURE
+    step: Int[Array, ""]  # optimisation steps done
+    key: PRNGKeyArray
+    params: Params
+    sampler: Any
+    optimizer: Any
+    window: Float[Array, "n_chains WINDOW"]  # recent local energies, each step's mean subtracted; NaN where none yet
+    measured: Measured
+    seconds: Float[Array, ""]  # wall time of all steps so far
+
+
+class Metrics(NamedTuple):
+    """What one step reports; arrays stay on the device until somebody asks."""
+
+    scalars: dict[str, Float[Array, ""]]
+    samples: Samples
+
+
+def init(problem: Problem, seed: int) -> VMCState:
+    """The state before the first step."""
+    key, key_params, key_sampler = jax.random.split(jax.random.key(seed), 3)
+    params = problem.ansatz.init(key_params)
+    sampler = problem.sampler.init(key_sampler, problem.ansatz, params)
+    samples = jax.eval_shape(lambda: problem.sampler.sample(key, problem.ansatz, params, sampler)[0])
+    n_chains, n_draws, _ = samples.sigma.shape
+    return VMCState(
+        phase=jnp.asarray(TRAIN),
+        step=jnp.asarray(0),
+        key=key,
+        params=params,
+        sampler=sampler,
+        optimizer=problem.optimizer.init(params),
+        window=jnp.full((n_chains, max(WINDOW, n_draws)), jnp.nan),
+        measured=measurement.empty(problem, n_chains, n_draws),
+        seconds=jnp.asarray(0.0),
+    )
+
+
+def _sample(
+    problem: Problem, key: PRNGKeyArray, state: VMCState
+) -> tuple[Samples, Any, SamplerInfo, Inexact[Array, "n_chains n_draws"]]:
+    samples, sampler, info = problem.sampler.sample(key, problem.ansatz, state.params, state.sampler)
+    hamiltonian = compile(problem.hamiltonian.terms(), problem.n_sites)
+    flat = samples.sigma.reshape(-1, problem.n_sites)
+    e_loc = estimators.local_values(hamiltonian, problem.ansatz, state.params, flat)
+    return samples, sampler, info, e_loc.reshape(samples.log_psi.shape)
+
+
+@jax.jit
+def step(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
+    """Sample, estimate, update."""
+    key, key_sample, key_update = jax.random.split(state.key, 3)
+    samples, sampler, info, e_loc = _sample(problem, key_sample, state)
+    batch = Batch(
+        problem.ansatz,
+        samples.sigma.reshape(-1, problem.n_sites),
+        samples.log_psi.reshape(-1),
+        samples.log_weight.reshape(-1),
+        e_loc.reshape(-1),
+    )
+    params, optimizer, report = problem.optimizer.update(key_update, batch, state.params, state.optimizer)
+    params, optimizer = jax.tree.map(
+        lambda new, old: jnp.where(info.ready, new, old), (params, optimizer), (state.params, state.optimizer)
+    )
+    energy = jnp.mean(e_loc.real)
+    window = jnp.concatenate([state.window, e_loc.real - energy], axis=1)[:, -state.window.shape[1] :]
+    scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window)
+    scalars |= info.scalars | report.scalars
+    state = state._replace(
+        step=state.step + 1, key=key, params=params, sampler=sampler, optimizer=optimizer, window=window
+    )
+    return state, Metrics(scalars, samples)
+
+
+@jax.jit
+def measure(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
+    """One more batch of fresh samples at fixed parameters."""
+    key, key_sample = jax.random.split(state.key)
+    samples, sampler, info, e_loc = _sample(problem, key_sample, state)
+    window = jnp.concatenate([state.window, e_loc.real - jnp.mean(e_loc.real)], axis=1)[:, -state.window.shape[1] :]
+    values = measurement.chain_means(problem, state.params, samples)
+    measured = measurement.add(state.measured, e_loc, samples.log_weight, values, info)
+    scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window) | info.scalars
+    return state._replace(key=key, sampler=sampler, measured=measured, window=window), Metrics(scalars, samples)
+
+
+def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
+    """Train, then measure with fresh samples: yields every event with the state it describes.
+
+    The caller stops by not asking for more; from any yielded state the run continues bit for bit.
+
+    Raises:
+        DivergedError: the energy became NaN or infinite.
+    """
+    assert problem.config is not None
+    yield StateEvent(phase="compiling", step=int(state.step)), state
+    if int(state.phase) == TRAIN:
+        for event, trained in _train(problem, state, problem.config.n_steps):
+            state = trained
+            yield event, state
+        # Chains keep their place; what they remember of earlier parameters does not count.
+        state = state._replace(phase=jnp.asarray(MEASURE), window=jnp.full_like(state.window, jnp.nan))
+    yield StateEvent(phase="measure", step=int(state.step)), state
+    n_batches = state.measured.energies.shape[0]
+    while int(state.measured.n_batches) < n_batches:
+        started = time.perf_counter()
+        state, metrics = measure(problem, state)
+        scalars = _to_host(metrics.scalars, started, problem)
+        state = state._replace(seconds=state.seconds + scalars["step_seconds"])
+        yield MetricsEvent(step=int(state.step), phase="measure", scalars=scalars), state
+    result = measurement.result(problem, state.measured) | {
+        "n_steps": int(state.step),
+        "seconds": float(state.seconds),
+    }
+    yield StateEvent(state="done", step=int(state.step), result=result), state
+
+
+def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Event, VMCState]]:
+    last_snapshot = -np.inf
+    compiling = True
+    every = max(1, n_steps // 50)
+    while int(state.step) < n_steps:
+        started = time.perf_counter()
+        params = state.params
+        state, metrics = step(problem, state)
+        scalars = _to_host(metrics.scalars, started, problem)
+        state = state._replace(seconds=state.seconds + scalars["step_seconds"])
+        k = int(state.step)
+        if compiling:
+            yield StateEvent(phase="train", step=k - 1), state
+            compiling = False
+        if not np.isfinite(scalars["energy"]):
+            raise DivergedError(
+                f"the energy became {scalars['energy']} at step {k}; a smaller learning rate, a smaller "
+                "max_fs_step or a larger diag_shift keeps the steps short"
+            )
+        arrays = {}
+        if k % every == 0 or k == n_steps:
+            means, arrays = measurement.live(problem, params, metrics.samples)
+            scalars |= means
+        if measurement.divergence_due(problem, k, n_steps):
+            scalars |= measurement.divergence(problem, params, state.sampler, jax.random.fold_in(state.key, 1))
+        yield MetricsEvent(step=k, phase="train", scalars=scalars, arrays=arrays), state
+        if started - last_snapshot > SNAPSHOT_SECONDS or k == n_steps:
+            last_snapshot = started
+            yield _snapshot(k, metrics.samples), state
+
+
+def _to_host(scalars: dict[str, Float[Array, ""]], started: float, problem: Problem) -> dict[str, float]:
+    values = {name: float(value) for name, value in jax.device_get(scalars).items()}
+    values = {name: value for name, value in values.items() if name == "energy" or np.isfinite(value)}
+    return values | {
+        "energy_per_site": values["energy"] / problem.n_sites,
+        "n_samples": float(problem.sampler.n_samples),
+        "step_seconds": time.perf_counter() - started,
+    }
+
+
+def _snapshot(k: int, samples: Samples) -> SnapshotEvent:
+    sigma = np.asarray(samples.sigma[:SNAPSHOT_CHAINS, -1])
+    spins = base64.b64encode(np.packbits(sigma > 0).tobytes()).decode()
+    return SnapshotEvent(step=k, n_chains=sigma.shape[0], n_sites=sigma.shape[1], spins=spins)

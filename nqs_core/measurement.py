@@ -1,0 +1,227 @@
+"""From samples to numbers with error bars: live diagnostics and the final measurement."""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
+
+from nqs_core import estimators, statistics
+from nqs_core.operators import compile
+from nqs_core.problem import Problem
+from nqs_core.samplers.base import SamplerInfo, Samples
+from nqs_core.sector import Sector
+from nqs_core.types import Params
+
+JSD_SAMPLES = 25_600
+JSD_MAX_STATES = 2**16
+JSD_MAX_FLOOR = 0.2  # above this the finite-sample floor says more about the sample size than about the sampler
+PAIRS = 2**24  # spin pairs that observables may hold at once
+
+
+class Measured(NamedTuple):
+    """What the final measurement has collected."""
+
+    n_batches: Int[Array, ""]
+    energies: Float[Array, "n_batches n_chains n_draws"]  # real parts of the local energies
+    imaginary: Float[Array, ""]  # sum of their squared imaginary parts
+    log_weights: Float[Array, "n_batches n_chains n_draws"]
+    acceptance: Float[Array, ""]  # sum over batches
+    sums: dict[str, Float[Array, "n_chains ..."]]  # of each observable's chain means over batches
+
+
+def empty(problem: Problem, n_chains: int, n_draws: int) -> Measured:
+    """Room for the configured number of final samples, rounded up to whole batches."""
+    assert problem.config is not None
+    n_batches = -(-problem.config.measure // (n_chains * n_draws))
+    sigma = jax.ShapeDtypeStruct((problem.n_sites,), jnp.int8)
+    shapes = jax.eval_shape(lambda s: _diagonal(problem, s), sigma)
+    names = {name: s.shape for name, s in shapes.items()} | dict.fromkeys(_terms(problem), ())
+    return Measured(
+        n_batches=jnp.asarray(0),
+        energies=jnp.zeros((n_batches, n_chains, n_draws)),
+        imaginary=jnp.asarray(0.0),
+        log_weights=jnp.zeros((n_batches, n_chains, n_draws)),
+        acceptance=jnp.asarray(0.0),
+        sums={name: jnp.zeros((n_chains, *shape)) for name, shape in names.items()},
+    )
+
+
+def energy_scalars(
+    problem: Problem,
+    e_loc: Inexact[Array, "n_chains n_draws"],
+    log_weight: Float[Array, "n_chains n_draws"],
+    window: Float[Array, "n_chains n_window"],
+) -> dict[str, Float[Array, ""]]:
+    """energy, its standard error with the autocorrelation time, variance, V-score; r_hat, tau, ess of the chains.
+
+    Traced: part of a jitted step.
+    """
+    weights = jax.nn.softmax(log_weight.reshape(-1).astype(jnp.float64))
+    flat = e_loc.reshape(-1)
+    energy = jnp.sum(weights * flat.real)
+    variance = jnp.sum(weights * jnp.abs(flat - energy) ** 2)
+    n_effective = 1.0 / jnp.sum(weights**2)
+    out = {"energy": energy, "variance": variance, "v_score": statistics.v_score(problem.n_sites, energy, variance)}
+    tau = jnp.zeros(())
+    if not problem.sampler.independent:
+        filled = jnp.all(jnp.isfinite(window))
+        tau = statistics.autocorrelation_time(window)  # NaN until the window is full
+        out |= {"tau": tau, "r_hat": jnp.where(filled, statistics.split_r_hat(window), jnp.nan)}
+        tau = jnp.where(filled, tau, 0.0)
+    n_effective = n_effective / (1.0 + 2.0 * tau)
+    return out | {"energy_error": jnp.sqrt(variance / n_effective), "ess": n_effective / flat.size}
+
+
+def _terms(problem: Problem) -> dict[str, Any]:
+    return {name: terms for o in problem.observables for name, terms in o.terms().items()}
+
+
+def _diagonal(problem: Problem, sigma: Any) -> dict[str, Float[Array, "..."]]:
+    return {name: value for o in problem.observables for name, value in o.diagonal(sigma).items()}
+
+
+@jax.jit
+def chain_means(problem: Problem, params: Params, samples: Samples) -> dict[str, Float[Array, "n_chains ..."]]:
+    """Every observable's mean over the draws of each chain."""
+    n_chains, n_draws, n_sites = samples.sigma.shape
+    flat = samples.sigma.reshape(-1, n_sites)
+    chunk = max(1, min(len(flat), PAIRS // n_sites**2))
+    values = jax.lax.map(lambda s: _diagonal(problem, s), flat, batch_size=chunk)
+    for name, terms in _terms(problem).items():
+        values[name] = estimators.local_values(compile(terms, n_sites), problem.ansatz, params, flat).real
+    weight = jnp.exp(samples.log_weight)
+
+    def mean(value: Float[Array, " n ..."]) -> Float[Array, "n_chains ..."]:
+        per_draw = value.reshape(n_chains, n_draws, -1).astype(jnp.float64)
+        return jnp.mean(weight[..., None] * per_draw, axis=1).reshape(n_chains, *value.shape[1:])
+
+    return {name: mean(value) for name, value in values.items()}
+
+
+def live(problem: Problem, params: Params, samples: Samples) -> tuple[dict[str, float], dict[str, Any]]:
+    """Observables of one batch for the stream: scalars, and arrays with their errors."""
+    scalars: dict[str, float] = {}
+    arrays: dict[str, Any] = {}
+    for name, values in jax.device_get(chain_means(problem, params, samples)).items():
+        mean, error = _mean_and_error(values)
+        if mean.ndim == 0:
+            scalars |= {name: float(mean), f"{name}_error": float(error)}
+        else:
+            arrays |= {name: mean.tolist(), f"{name}_error": error.tolist()}
+    return scalars, arrays
+
+
+def _mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Chains are independent of each other: the spread of their means holds the autocorrelation within them."""
+    return values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values))
+
+
+def add(
+    measured: Measured,
+    e_loc: Inexact[Array, "n_chains n_draws"],
+    log_weight: Float[Array, "n_chains n_draws"],
+    values: dict[str, Float[Array, "n_chains ..."]],
+    info: SamplerInfo,
+) -> Measured:
+    """`measured` with one more batch."""
+    k = measured.n_batches
+    return Measured(
+        n_batches=k + 1,
+        energies=measured.energies.at[k].set(e_loc.real),
+        imaginary=measured.imaginary + jnp.sum(e_loc.imag**2),
+        log_weights=measured.log_weights.at[k].set(log_weight),
+        acceptance=measured.acceptance + info.scalars.get("acceptance", jnp.nan),
+        sums={name: measured.sums[name] + value for name, value in values.items()},
+    )
+
+
+def result(problem: Problem, measured: Measured) -> dict[str, Any]:
+    """The final numbers of a run: plain floats, None for what does not apply."""
+    n_batches, n_chains, _ = measured.energies.shape
+    chains = np.moveaxis(np.asarray(measured.energies), 0, 1).reshape(n_chains, -1)
+    weights = np.exp(np.moveaxis(np.asarray(measured.log_weights), 0, 1).reshape(n_chains, -1))
+    weights /= weights.sum()
+    energy = float((weights * chains).sum())
+    variance = float((weights * (chains - energy) ** 2).sum() + measured.imaginary / chains.size)
+    tau = r_hat = None
+    n_effective = 1.0 / float((weights**2).sum())
+    if not problem.sampler.independent:
+        tau = _number(statistics.autocorrelation_time(chains))
+        r_hat = _number(statistics.split_r_hat(chains))
+        n_effective /= 1.0 + 2.0 * (tau or 0.0)
+    axes = {name: values for o in problem.observables for name, values in o.axes().items()}
+    observables = {}
+    for name, sums in measured.sums.items():
+        mean, error = _mean_and_error(np.asarray(sums) / n_batches)
+        observables[name] = {"mean": mean.tolist(), "error": error.tolist()}
+        if name in axes:
+            observables[name]["axis"] = axes[name].tolist()
+    return {
+        "energy": energy,
+        "energy_error": float(np.sqrt(variance / n_effective)),
+        "energy_per_site": energy / problem.n_sites,
+        "variance": variance,
+        "v_score": float(statistics.v_score(problem.n_sites, energy, variance)),
+        "n_samples_final": int(chains.size),
+        "acceptance": _number(measured.acceptance / n_batches),
+        "r_hat": r_hat,
+        "tau": tau,
+        "ess": n_effective / chains.size,
+        "observables": observables,
+    }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def divergence_due(problem: Problem, step: int, n_steps: int) -> bool:
+    """About a dozen times a run, on systems that can be enumerated."""
+    every = max(1, n_steps // 12)
+    return problem.n_sites <= 20 and problem.sector.size <= JSD_MAX_STATES and (step % every == 0 or step == n_steps)
+
+
+def divergence(problem: Problem, params: Params, sampler: Any, key: PRNGKeyArray) -> dict[str, float]:
+    """Jensen-Shannon divergence of a separate draw from exact |ψ|², and the floor of a perfect sampler.
+
+    Empty where the floor exceeds 0.2. The chains of the run are left alone.
+    """
+    basis, table = _basis(problem.sector)
+    values = jax.device_get(_divergence(problem, params, sampler, key, basis, table))
+    if not values["jsd_floor"] <= JSD_MAX_FLOOR:
+        return {}
+    return {name: float(value) for name, value in values.items()}
+
+
+@lru_cache(maxsize=4)
+def _basis(sector: Sector) -> tuple[np.ndarray, np.ndarray]:
+    codes = sector.indices()
+    table = np.zeros(2**sector.n_sites, np.int32)
+    table[codes] = np.arange(len(codes))
+    return sector.enumerate(), table
+
+
+@jax.jit
+def _divergence(
+    problem: Problem, params: Params, sampler: Any, key: PRNGKeyArray, basis: Array, table: Array
+) -> dict[str, Float[Array, ""]]:
+    n_rounds = -(-JSD_SAMPLES // problem.sampler.n_samples)
+    log_p = 2 * estimators.log_amplitudes(problem.ansatz, params, basis).real.astype(jnp.float64)
+    p = jax.nn.softmax(log_p)
+    powers = 2 ** jnp.arange(problem.n_sites)
+
+    def draw(state: Any, key: PRNGKeyArray) -> tuple[Any, tuple[Array, Array]]:
+        samples, state, _ = problem.sampler.sample(key, problem.ansatz, params, state)
+        flat = samples.sigma.reshape(-1, problem.n_sites)
+        return state, (table[jnp.sum((1 - flat) // 2 * powers, axis=1)], samples.log_weight.reshape(-1))
+
+    key_draw, key_floor = jax.random.split(key)
+    _, (index, log_weight) = jax.lax.scan(draw, sampler, jax.random.split(key_draw, n_rounds))
+    weights = jnp.exp(log_weight.reshape(-1))
+    empirical = jnp.zeros(len(p)).at[index.reshape(-1)].add(weights / jnp.sum(weights))
+    perfect = jax.random.choice(key_floor, len(p), (index.size,), p=p)
+    floor = jnp.zeros(len(p)).at[perfect].add(1.0 / index.size)
+    return {"jsd": statistics.jensen_shannon(empirical, p), "jsd_floor": statistics.jensen_shannon(floor, p)}

@@ -1,0 +1,186 @@
+"""A run configuration with its names resolved and its parts checked against each other."""
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nqs_core.ansatze import ANSATZE, Ansatz
+from nqs_core.ansatze.base import AutoregressiveAnsatz
+from nqs_core.config import RunConfig, Spec
+from nqs_core.errors import ConfigError, TooLargeError
+from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
+from nqs_core.jacobian import bytes_of
+from nqs_core.lattices import LATTICES, Lattice
+from nqs_core.observables import OBSERVABLES, Observable
+from nqs_core.operators import compile
+from nqs_core.optimizers import OPTIMIZERS, Optimizer
+from nqs_core.samplers import SAMPLERS, Sampler
+from nqs_core.sector import Sector
+
+NOT_BUILT_YET = ("momentum", "point_group", "spin_flip")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the driver needs, and nothing else. A pytree: couplings and rates are traced, so a sweep compiles once."""
+
+    hamiltonian: Hamiltonian
+    ansatz: Ansatz
+    sampler: Sampler
+    optimizer: Optimizer
+    observables: tuple[Observable, ...]
+    config: RunConfig | None = None
+
+    @property
+    def n_sites(self) -> int:
+        """Number of spins."""
+        return self.hamiltonian.lattice.n_sites
+
+    @property
+    def sector(self) -> Sector:
+        """The subspace of the run."""
+        return self.ansatz.sector
+
+
+jax.tree_util.register_dataclass(
+    Problem,
+    data_fields=["hamiltonian", "ansatz", "sampler", "optimizer", "observables"],
+    meta_fields=[],
+    drop_fields=["config"],  # everything that matters to a compiled step is in the components
+)
+
+
+def with_defaults(config: RunConfig) -> RunConfig:
+    """`config` with sampler, optimizer, observables and every parameter spelled out.
+
+    Raises:
+        ConfigError: an unknown name or parameter.
+    """
+    autoregressive = issubclass(ANSATZE[config.ansatz.name], AutoregressiveAnsatz)
+    sampler = config.sampler or Spec(name="autoregressive" if autoregressive else "metropolis")
+    optimizer = config.optimizer or Spec(name="adam" if autoregressive else "minsr")
+    families = (
+        ("lattice", LATTICES, config.lattice),
+        ("hamiltonian", HAMILTONIANS, config.hamiltonian),
+        ("ansatz", ANSATZE, config.ansatz),
+        ("sampler", SAMPLERS, sampler),
+        ("optimizer", OPTIMIZERS, optimizer),
+    )
+    specs = {family: Spec(name=s.name, params=registry.params(s)) for family, registry, s in families}
+    names = list(OBSERVABLES) if config.observables is None else config.observables
+    for name in names:
+        OBSERVABLES[name]
+    return config.model_copy(update={**specs, "observables": names})
+
+
+def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
+    """Resolve every name in `config`; shapes only, nothing large is allocated.
+
+    Args:
+        config: the configuration.
+        memory_limit: bytes that the run may use; by default four fifths of this machine's memory.
+
+    Raises:
+        ConfigError: an unknown name or value, or parts that do not fit together.
+        TooLargeError: the run would need more memory than the limit.
+    """
+    config = with_defaults(config)
+    assert config.sampler is not None
+    assert config.optimizer is not None
+    assert config.observables is not None
+    _refuse_unbuilt(config)
+    lattice = LATTICES.build(config.lattice)
+    limit = memory_limit or int(0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    sector = Sector(lattice.n_sites, config.sector.sz if config.sector else None)
+    ansatz = ANSATZE.build(config.ansatz, lattice=lattice, sector=sector, precision=config.precision)
+    _hold(parameter_shapes(ansatz), lattice, limit)
+    hamiltonian = HAMILTONIANS.build(config.hamiltonian, lattice=lattice)
+    _check_sector(config, hamiltonian)
+    if config.sampler.name == "autoregressive" and not isinstance(ansatz, AutoregressiveAnsatz):
+        fitting = ", ".join(n for n in ANSATZE if issubclass(ANSATZE[n], AutoregressiveAnsatz))
+        raise ConfigError(
+            f"sampler 'autoregressive' needs an autoregressive ansatz ({fitting}); {config.ansatz.name!r} is none"
+        )
+    problem = Problem(
+        hamiltonian=hamiltonian,
+        ansatz=ansatz,
+        sampler=SAMPLERS.build(config.sampler, lattice=lattice, sector=sector),
+        optimizer=OPTIMIZERS.build(config.optimizer, n_steps=float(config.n_steps)),
+        observables=tuple(OBSERVABLES.build(Spec(name=n), lattice=lattice) for n in config.observables),
+        config=config,
+    )
+    if (need := memory_bytes(problem)) > limit:
+        raise TooLargeError(
+            f"the run needs about {need / 1e9:.3g} GB (limit {limit / 1e9:.3g} GB); "
+            "fewer samples, a smaller network or a smaller lattice need less"
+        )
+    return problem
+
+
+def parameter_shapes(ansatz: Ansatz) -> Any:
+    """Shapes and types of the parameters; nothing is allocated."""
+    return jax.eval_shape(lambda: ansatz.init(jax.random.key(0)))
+
+
+def n_params(problem: Problem) -> int:
+    """Number of parameters; a complex one counts as two."""
+    leaves = jax.tree.leaves(parameter_shapes(problem.ansatz))
+    return sum(math.prod(x.shape) * (2 if jnp.issubdtype(x.dtype, jnp.complexfloating) else 1) for x in leaves)
+
+
+def memory_bytes(problem: Problem) -> int:
+    """Estimated memory of a run beyond the 0.6 GB of a JAX process: parameters, samples, workspace of the optimizer."""
+    shapes = parameter_shapes(problem.ansatz)
+    n_samples = problem.sampler.n_samples
+    measured = problem.config.measure if problem.config else 0
+    samples = n_samples * (2 * problem.n_sites + 64) + 32 * max(measured, n_samples)
+    bonds = 64 * len(compile(problem.hamiltonian.terms(), problem.n_sites).moves)
+    return 2 * bytes_of(shapes) + samples + bonds + problem.optimizer.workspace(problem.ansatz, shapes, n_samples)
+
+
+def warnings(problem: Problem) -> list[str]:
+    """What is allowed but probably not meant; evaluates a few matrix elements on the default device."""
+    out = []
+    if not problem.ansatz.signed:
+        operator = compile(problem.hamiltonian.terms(), problem.n_sites)
+        sigma = problem.sector.random(jax.random.key(0), 64)
+        if len(operator.moves) and float(jnp.max(jax.vmap(operator.mel)(sigma).real)) > 1e-12:
+            out.append(
+                "The ansatz is positive, but the Hamiltonian has positive off-diagonal elements in this basis: "
+                "the ground state changes sign and cannot be reached. Use a complex ansatz, or the Marshall rotation "
+                "on a bipartite lattice."
+            )
+    return out
+
+
+def _hold(shapes: Any, lattice: Lattice, limit: int) -> None:
+    need = 2 * bytes_of(shapes)
+    if need > limit:
+        raise TooLargeError(
+            f"{lattice.n_sites} sites: the parameters and their update alone need {need / 1e9:.3g} GB "
+            f"(limit {limit / 1e9:.3g} GB)"
+        )
+
+
+def _refuse_unbuilt(config: RunConfig) -> None:
+    if config.n_states != 1:
+        raise ConfigError(f"n_states = {config.n_states} is not available yet; allowed: 1")
+    if config.init_from is not None:
+        raise ConfigError(f"init_from (given: run {config.init_from.run!r}) is not available yet; leave it out")
+    for name in NOT_BUILT_YET:
+        if config.sector and getattr(config.sector, name) is not None:
+            value = getattr(config.sector, name)
+            raise ConfigError(f"sector.{name} = {value!r} is not available for runs yet; allowed: sz")
+
+
+def _check_sector(config: RunConfig, hamiltonian: Hamiltonian) -> None:
+    if config.sector and config.sector.sz is not None and not hamiltonian.conserves_sz:
+        conserving = ", ".join(n for n in HAMILTONIANS if HAMILTONIANS[n].conserves_sz)
+        raise ConfigError(
+            f"sector.sz = {config.sector.sz:g}: {config.hamiltonian.name!r} does not conserve S^z; "
+            f"Hamiltonians that do: {conserving}"
+        )
