@@ -1,0 +1,106 @@
+"""The loop: order of events, resuming, divergence, the final measurement."""
+
+import jax
+import numpy as np
+import pytest
+
+from nqs_core import driver, problem
+from nqs_core.errors import DivergedError
+from nqs_core.events import MetricsEvent, SnapshotEvent, StateEvent
+from nqs_core.hamiltonians import HAMILTONIANS
+from tests.nqs_core.systems import config, dense
+
+SAMPLERS = {
+    "exact": {"name": "exact", "params": {"n_samples": 64}},
+    "metropolis": {"name": "metropolis", "params": {"n_samples": 64, "n_chains": 16}},
+}
+
+
+def bits(state):
+    return [
+        np.asarray(jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+        for x in jax.tree.leaves(state._replace(seconds=state.seconds * 0))
+    ]
+
+
+def drive(built, state):
+    events, states = [], []
+    for event, after in driver.run(built, state):
+        events.append(event)
+        states.append(after)
+    return events, states
+
+
+def physics(event):
+    """What must be equal in two runs: everything but the clock."""
+    scalars = {k: v for k, v in event.scalars.items() if k != "step_seconds"}
+    return event.step, event.phase, scalars, event.arrays
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_events_come_in_order_and_every_state_resumes_bit_for_bit(sampler):
+    built = problem.build(config(sampler=SAMPLERS[sampler]))
+    events, states = drive(built, driver.init(built, 0))
+    assert [e.phase for e in events if isinstance(e, StateEvent)] == ["compiling", "train", "measure", None]
+    assert events[-1].state == "done"
+    assert any(isinstance(e, SnapshotEvent) for e in events)
+    metrics = [e for e in events if isinstance(e, MetricsEvent)]
+    assert [e.step for e in metrics if e.phase == "train"] == [1, 2, 3, 4, 5, 6]
+    for cut in (0, 3, len(events) // 2, len(events) - 3):
+        rest, resumed = drive(built, states[cut])
+        tail = [e for e in events[cut + 1 :] if isinstance(e, MetricsEvent)]
+        assert [physics(e) for e in rest if isinstance(e, MetricsEvent)] == [physics(e) for e in tail]
+        pairs = zip(bits(states[-1]), bits(resumed[-1]), strict=True)
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
+    built = problem.build(config(n_steps=2))
+    runs = [drive(built, driver.init(built, seed))[0][-1].result["energy"] for seed in (1, 1, 2)]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_final_measurement_agrees_with_the_exact_mean_of_the_state(sampler):
+    """The measured energy of the trained state equals ⟨ψ|H|ψ⟩ of that state within its own error bar."""
+    built = problem.build(config(sampler=SAMPLERS[sampler], n_steps=3, measure=8192))
+    events, states = drive(built, driver.init(built, 0))
+    result = events[-1].result
+    sigma = built.sector.enumerate()
+    psi = np.exp(np.asarray(jax.vmap(lambda s: built.ansatz.log_psi(states[-1].params, s))(sigma)))
+    h = dense(HAMILTONIANS.build(built.config.hamiltonian, lattice=built.hamiltonian.lattice).terms(), 6)
+    exact = float((psi @ h @ psi).real / (psi @ psi))
+    assert result["n_samples_final"] == 8192
+    assert abs(result["energy"] - exact) < 4 * result["energy_error"]
+    assert 0 < result["energy_error"] < 0.1
+    m2 = result["observables"]["magnetisation_squared"]
+    exact_m2 = psi**2 @ sigma.mean(1) ** 2 / (psi @ psi)
+    assert abs(m2["mean"] - exact_m2) < 4 * m2["error"]
+    assert len(result["observables"]["correlation"]["axis"]) == 4
+    assert (result["tau"] is None) == (sampler == "exact")
+
+
+def test_a_run_that_diverges_says_so():
+    built = problem.build(config(n_steps=3))
+    state = driver.init(built, 0)
+    state = state._replace(params=jax.tree.map(lambda x: x * np.nan, state.params))
+    with pytest.raises(DivergedError, match="at step 1"):
+        drive(built, state)
+
+
+def test_sampling_is_compared_with_the_exact_distribution():
+    built = problem.build(config(sampler=SAMPLERS["metropolis"]))
+    events, _ = drive(built, driver.init(built, 0))
+    values = [e.scalars for e in events if isinstance(e, MetricsEvent) and "jsd" in e.scalars]
+    assert values
+    for scalars in values:
+        assert 0 < scalars["jsd"] < 3 * scalars["jsd_floor"] + 0.01
+
+
+def test_a_sweep_over_a_coupling_compiles_once():
+    before = driver.step._cache_size()
+    for h in (0.3, 0.9, 1.7):
+        built = problem.build(config(hamiltonian={"name": "tfim", "params": {"h": h}}, n_steps=1))
+        driver.step(built, driver.init(built, 0))
+    assert driver.step._cache_size() - before <= 1

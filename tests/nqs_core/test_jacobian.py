@@ -1,0 +1,91 @@
+"""Kernel and products with log-derivatives against the Jacobian that is written out."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from nqs_core.ansatze import ANSATZE
+from nqs_core.config import Spec
+from nqs_core.jacobian import log_derivative_sum, neural_tangent_kernel
+from nqs_core.lattices import LATTICES
+from nqs_core.sector import Sector
+from tests.nqs_core.systems import NETWORKS
+
+
+def network(name, params, n_sites=4):
+    lattice = LATTICES.build(Spec(name="chain", params={"length": n_sites}))
+    ansatz = ANSATZE.build(Spec(name=name, params=params), lattice=lattice, sector=Sector(n_sites), precision="float64")
+    start = ansatz.init(jax.random.key(1))
+    leaves, structure = jax.tree.flatten(start)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    moved = [x + 0.3 * jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)]
+    return ansatz, jax.tree.unflatten(structure, moved)
+
+
+def real_jacobian(ansatz, params, sigma):
+    """Rows Re log ψ, then Im log ψ where it is complex; columns: real and imaginary parts of all parameters."""
+    flat, unravel = ravel_pytree(params)
+    is_complex = jnp.iscomplexobj(flat)
+
+    def outputs(x):
+        theta = unravel(x[: flat.size] + 1j * x[flat.size :] if is_complex else x)
+        log_psi = jax.vmap(partial(ansatz.log_psi, theta))(sigma)
+        return jnp.concatenate([log_psi.real, log_psi.imag]) if ansatz.signed else log_psi
+
+    x = jnp.concatenate([flat.real, flat.imag]) if is_complex else flat
+    return np.asarray(jax.jacrev(outputs)(x))
+
+
+def as_real(tree):
+    flat = ravel_pytree(tree)[0]
+    return np.concatenate([flat.real, flat.imag]) if jnp.iscomplexobj(flat) else np.asarray(flat)
+
+
+@pytest.mark.parametrize(("name", "params"), NETWORKS)
+def test_kernel_and_sums_equal_the_dense_jacobian(name, params):
+    ansatz, theta = network(name, params)
+    sigma = jnp.asarray(Sector(4).enumerate()[[0, 3, 5, 6, 9, 12, 15]])
+    jacobian = real_jacobian(ansatz, theta, sigma)
+    kernel = neural_tangent_kernel(ansatz, theta, sigma)
+    np.testing.assert_allclose(kernel, jacobian @ jacobian.T, rtol=1e-10, atol=1e-10)
+    x = np.random.default_rng(0).normal(size=len(jacobian))
+    coefficients = x[: len(sigma)] + (1j * x[len(sigma) :] if ansatz.signed else 0)
+    total = log_derivative_sum(ansatz, theta, sigma, jnp.asarray(coefficients))
+    np.testing.assert_allclose(as_real(total), jacobian.T @ x, rtol=1e-10, atol=1e-10)
+
+
+def test_a_layer_that_is_called_twice_is_not_taken_for_a_dense_one():
+    """The fast path must notice weight sharing: the kernel of two calls is no product."""
+    import flax.linen as nn
+
+    from nqs_core.registry import component, context
+
+    class Shared(nn.Module):
+        @nn.compact
+        def __call__(self, sigma):
+            layer = nn.Dense(3, param_dtype=jnp.float64, dtype=jnp.float64)
+            x = sigma.astype(jnp.float64)
+            return jnp.sum(jnp.tanh(layer(x)) * jnp.tanh(layer(x[::-1])))
+
+    @component
+    class Twice(ANSATZE["jastrow"].__mro__[1]):
+        lattice: object = context()
+        sector: object = context()
+        precision: str = context("float64")
+        signed: bool = context(False)
+
+        def init(self, key):
+            return Shared().init(key, jnp.ones(4, jnp.int8))
+
+        def log_psi(self, params, sigma):
+            return Shared().apply(params, sigma)
+
+    ansatz = Twice(lattice=LATTICES.build(Spec(name="chain", params={"length": 4})), sector=Sector(4))
+    theta = ansatz.init(jax.random.key(0))
+    sigma = jnp.asarray(Sector(4).enumerate()[:5])
+    jacobian = real_jacobian(ansatz, theta, sigma)
+    np.testing.assert_allclose(neural_tangent_kernel(ansatz, theta, sigma), jacobian @ jacobian.T, atol=1e-12)

@@ -1,0 +1,125 @@
+"""Update rules on full summation, where energies and gradients are exact."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nqs_core import estimators
+from nqs_core.config import Spec
+from nqs_core.hamiltonians import HAMILTONIANS
+from nqs_core.jacobian import force
+from nqs_core.operators import compile
+from nqs_core.optimizers import OPTIMIZERS
+from nqs_core.optimizers.base import Batch
+from nqs_core.optimizers.minsr import solve_shifted
+from nqs_core.sector import Sector
+from tests.nqs_core.systems import NETWORKS, dense
+from tests.nqs_core.test_jacobian import as_real, network, real_jacobian
+
+
+def hamiltonian(ansatz):
+    return HAMILTONIANS.build(Spec(name="tfim", params={"h": 0.7}), lattice=ansatz.lattice)
+
+
+def full_batch(ansatz, params):
+    """The whole basis with weights |ψ|²: every mean is exact."""
+    n = ansatz.lattice.n_sites
+    sigma = jnp.asarray(Sector(n).enumerate())
+    log_psi = estimators.log_amplitudes(ansatz, params, sigma)
+    log_weight = jax.nn.log_softmax(2 * log_psi.real) + np.log(len(sigma))
+    e_loc = estimators.local_values(compile(hamiltonian(ansatz).terms(), n), ansatz, params, sigma)
+    return Batch(ansatz, sigma, log_psi, log_weight, e_loc)
+
+
+def exact_energy(ansatz, params):
+    n = ansatz.lattice.n_sites
+    psi = np.exp(estimators.log_amplitudes(ansatz, params, jnp.asarray(Sector(n).enumerate())))
+    return float((psi.conj() @ dense(hamiltonian(ansatz).terms(), n) @ psi).real / (psi.conj() @ psi).real)
+
+
+@pytest.mark.parametrize(("name", "params"), NETWORKS)
+def test_force_is_half_the_gradient_of_the_exact_energy(name, params):
+    ansatz, theta = network(name, params)
+    batch = full_batch(ansatz, theta)
+    weights = jax.nn.softmax(batch.log_weight)
+    gradient = as_real(force(ansatz, theta, batch.sigma, weights, batch.e_loc))
+    direction = jax.tree.map(lambda x: jax.random.normal(jax.random.key(x.size), x.shape, x.dtype), theta)
+    h = 1e-5
+    up, down = (jax.tree.map(lambda a, b, s=s: a + s * h * b, theta, direction) for s in (1, -1))
+    slope = (exact_energy(ansatz, up) - exact_energy(ansatz, down)) / (2 * h)
+    np.testing.assert_allclose(2 * gradient @ as_real(direction), slope, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("name", "params"), NETWORKS[1:3])
+def test_energy_falls_at_every_small_step(optimizer, name, params):
+    ansatz, theta = network(name, params)
+    rule = OPTIMIZERS.build(Spec(name=optimizer, params={"learning_rate": 2e-3}), n_steps=5.0)
+    state, energies = rule.init(theta), [exact_energy(ansatz, theta)]
+    for k in range(5):
+        theta, state, info = rule.update(jax.random.key(k), full_batch(ansatz, theta), theta, state)
+        energies.append(exact_energy(ansatz, theta))
+        assert all(np.isfinite(v) for v in info.scalars.values())
+    assert np.all(np.diff(energies) < 0), energies
+
+
+@pytest.mark.parametrize(("name", "params"), NETWORKS)
+def test_minsr_is_dense_stochastic_reconfiguration(name, params):
+    ansatz, theta = network(name, params)
+    batch = full_batch(ansatz, theta)
+    rate, shift = 0.01, 1e-2
+    rule = OPTIMIZERS.build(
+        Spec(name="minsr", params={"learning_rate": rate, "diag_shift": shift, "max_fs_step": 10.0}), n_steps=1.0
+    )
+    new, _, _ = rule.update(jax.random.key(0), batch, theta, None)
+    w = np.asarray(jax.nn.softmax(batch.log_weight))
+    w = np.tile(w, 2 if ansatz.signed else 1)
+    jacobian = real_jacobian(ansatz, theta, batch.sigma)
+    n = len(batch.sigma)
+    blocks = [slice(i, i + n) for i in range(0, len(jacobian), n)]
+    for b in blocks:
+        jacobian[b] -= w[b] @ jacobian[b]
+    e = np.asarray(batch.e_loc) - w[:n] @ np.asarray(batch.e_loc)
+    f = jacobian.T @ (w * (np.concatenate([e.real, e.imag]) if ansatz.signed else e.real))
+    s = jacobian.T @ (w[:, None] * jacobian)
+    step = np.linalg.solve(s + shift * np.eye(len(s)), f)
+    np.testing.assert_allclose(as_real(theta) - as_real(new), rate * step, rtol=1e-8, atol=1e-11)
+
+
+def test_a_repeated_sample_equals_a_weight():
+    ansatz, theta = network("rbm", {"alpha": 1})
+    full = full_batch(ansatz, theta)
+    pick = np.array([1, 1, 1, 4, 4, 7, 8, 9])
+    unique, counts = np.unique(pick, return_counts=True)
+    rule = OPTIMIZERS.build(Spec(name="minsr"), n_steps=1.0)
+
+    def update(index, log_weight):
+        batch = Batch(ansatz, full.sigma[index], full.log_psi[index], jnp.asarray(log_weight), full.e_loc[index])
+        return as_real(rule.update(jax.random.key(0), batch, theta, None)[0])
+
+    plain = update(pick, np.zeros(len(pick)))
+    weighted = update(unique, np.log(counts * len(unique) / len(pick)))
+    np.testing.assert_allclose(plain, weighted, rtol=1e-8, atol=1e-10)
+
+
+def test_the_step_in_the_space_of_states_is_bounded():
+    ansatz, theta = network("rbm", {"alpha": 1})
+    batch = full_batch(ansatz, theta)
+    wild = OPTIMIZERS.build(Spec(name="minsr", params={"learning_rate": 5.0, "max_fs_step": 0.05}), n_steps=1.0)
+    new, _, info = wild.update(jax.random.key(0), batch, theta, None)
+    assert float(info.scalars["fs_step"]) == pytest.approx(0.05)
+    before, after = (np.exp(estimators.log_amplitudes(ansatz, p, batch.sigma)) for p in (theta, new))
+    overlap = (before @ after) ** 2 / ((before @ before) * (after @ after))
+    assert np.arccos(np.sqrt(overlap)) == pytest.approx(0.05, rel=0.2)
+
+
+def test_an_indefinite_kernel_is_solved_by_eigenvalues():
+    """Cholesky fails on a kernel that rounding left slightly indefinite; the answer must stay finite and right."""
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(12, 3)).astype(np.float32)
+    kernel = jnp.asarray(root @ root.T * 100)
+    f = jnp.asarray(root @ rng.normal(size=3))
+    x = solve_shifted(kernel - 1e-3 * jnp.eye(12, dtype=jnp.float32), 1e-9, f)
+    assert np.all(np.isfinite(x))
+    np.testing.assert_allclose(np.asarray(kernel) @ np.asarray(x), f, rtol=1e-3, atol=1e-2)

@@ -1,0 +1,69 @@
+"""What is refused, and with which sentence."""
+
+import pytest
+
+from nqs_core import problem
+from nqs_core.config import parse
+from nqs_core.errors import ConfigError, TooLargeError
+from tests.nqs_core.systems import config
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"ansatz": {"name": "nope"}}, "unknown ansatz 'nope'; choose one of"),
+        ({"lattice": {"name": "chain", "params": {"length": -3}}}, "length"),
+        ({"hamiltonian": {"name": "tfim", "params": {"zz": 1}}}, "parameters: J, h"),
+        ({"hamiltonian": {"name": "tfim", "params": {"h": "1"}}}, "h: Input should be a valid number"),
+        ({"n_states": 3}, "n_states = 3 is not available yet"),
+        ({"init_from": {"run": "x"}}, "init_from"),
+        ({"sector": {"momentum": [1]}}, "sector.momentum"),
+        ({"sector": {"sz": 0}}, "'tfim' does not conserve"),
+        ({"sector": {"sz": 0.5}, "hamiltonian": {"name": "heisenberg"}}, "sector.sz = 0.5 is not possible"),
+        ({"sampler": {"name": "autoregressive"}}, "needs an autoregressive ansatz (arnn)"),
+        ({"sampler": {"name": "metropolis", "params": {"n_samples": 100, "n_chains": 30}}}, "n_chains"),
+        ({"observables": ["nope"]}, "unknown observable 'nope'"),
+        ({"n_steps": True}, "n_steps"),
+        ({"colour": 1}, "colour"),
+        ({"name": "a\0b"}, "control characters"),
+    ],
+)
+def test_bad_configurations_are_refused_with_the_reason(changes, sentence):
+    with pytest.raises(ConfigError) as caught:
+        problem.build(config(**changes))
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lattice": {"name": "chain", "params": {"length": 1_000_000}}},
+        {"lattice": {"name": "square", "params": {"extent": [30000, 30000]}}},
+        {"sampler": {"name": "metropolis", "params": {"n_samples": 10_000_000, "n_chains": 1000}}},
+    ],
+)
+def test_what_does_not_fit_is_refused_with_an_estimate(changes):
+    changes = {"sampler": {"name": "metropolis"}} | changes
+    with pytest.raises((TooLargeError, ConfigError), match=r"GB|less than or equal"):
+        problem.build(config(**changes))
+
+
+def test_defaults_follow_the_ansatz():
+    base = {"lattice": {"name": "chain"}, "hamiltonian": {"name": "tfim"}}
+    plain = problem.with_defaults(parse(base))
+    assert (plain.sampler.name, plain.optimizer.name) == ("metropolis", "minsr")
+    ar = problem.with_defaults(parse(base | {"ansatz": {"name": "arnn"}}))
+    assert (ar.sampler.name, ar.optimizer.name) == ("autoregressive", "adam")
+    assert plain.ansatz.params["alpha"] == 2
+    assert problem.with_defaults(plain) == plain
+
+
+def test_a_positive_ansatz_on_a_sign_problem_is_warned_of():
+    heisenberg = {"name": "heisenberg", "params": {}}
+    exact = {"sampler": {"name": "metropolis"}, "sector": {"sz": 0}}
+    assert "positive off-diagonal" in problem.warnings(problem.build(config(hamiltonian=heisenberg, **exact)))[0]
+    rotated = {"name": "heisenberg", "params": {"marshall": True}}
+    assert problem.warnings(problem.build(config(hamiltonian=rotated, **exact))) == []
+    signed = {"name": "rbm", "params": {"complex": True}}
+    assert problem.warnings(problem.build(config(hamiltonian=heisenberg, ansatz=signed, **exact))) == []
