@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,11 @@ class Ansatz(ABC):
     lattice: Lattice
     sector: Sector
     precision: str
-    signed: bool
+
+    @property
+    @abstractmethod
+    def signed(self) -> bool:
+        """Whether log ψ is complex."""
 
     @abstractmethod
     def init(self, key: PRNGKeyArray) -> Params:
@@ -113,7 +117,7 @@ class FullForward(LocalUpdates):
     """Every question is answered by forward passes; the cache is log ψ(σ)."""
 
     ansatz: Ansatz
-    cost: ClassVar[Cost] = Cost(1.0, 1.0, 1.0)
+    cost: Cost = Cost(1.0, 1.0, 1.0)
 
     def prepare(self, params: Params) -> Prepared:
         return params

@@ -1,0 +1,9 @@
+"""Ways to draw configurations, by name."""
+
+from nqs_core.registry import Registry
+from nqs_core.samplers.base import Sampler, SamplerInfo, SamplerState, Samples
+from nqs_core.samplers.metropolis import Metropolis
+
+SAMPLERS = Registry[Sampler]("sampler", {"metropolis": Metropolis})
+
+__all__ = ["SAMPLERS", "Sampler", "SamplerInfo", "SamplerState", "Samples"]
