@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 from jaxtyping import Array, Float, Inexact, Int32
 
+from nqs_core.sector import Sector
 from nqs_core.types import Sigma
 
 
@@ -98,3 +100,95 @@ def _check(letters: str, sites: np.ndarray, n_sites: int) -> None:
         raise ValueError(f"Pauli string {letters!r}: sites must be 0..{n_sites - 1}, got {sites.min()}..{sites.max()}")
     if sites.size and any(len(set(row)) < len(row) for row in sites.tolist()):
         raise ValueError(f"Pauli string {letters!r}: a site stands twice in one string")
+
+
+class Masks(NamedTuple):
+    """All strings that flip the same sites, on integer states s (bit k set: site k down).
+
+    ⟨s|H|s ^ flip⟩ = Σ_n amplitude[n] (-1)^popcount(s & signs[n]).
+    """
+
+    flip: int
+    signs: np.ndarray  # int64 (n,)
+    amplitude: np.ndarray  # float64 or complex128 (n,)
+
+    def elements(self, states: np.ndarray) -> np.ndarray:
+        """⟨s|H|s ^ flip⟩ for every state, in the type of the amplitudes."""
+        out = np.zeros(len(states), self.amplitude.dtype)
+        for mask, amplitude in zip(self.signs, self.amplitude, strict=True):
+            out += amplitude * (1.0 - 2.0 * (np.bitwise_count(states & mask) & 1))
+        return out
+
+
+def masks(terms: Sequence[Terms], n_sites: int) -> list[Masks]:
+    """`terms` with concrete coefficients as bit masks, NumPy only; equal strings are summed, zeros dropped.
+
+    Raises:
+        ValueError: as in `compile`, or more than 62 sites.
+    """
+    if n_sites > 62:
+        raise ValueError(f"bit masks hold 62 sites, got {n_sites}")
+    strings: dict[int, dict[int, complex]] = {}
+    for letters, sites, coefficient in terms:
+        sites = np.asarray(sites, np.int64).reshape(-1, len(letters))
+        _check(letters, sites, n_sites)
+        bits = np.left_shift(1, sites)
+        flips = bits[:, [p in "XY" for p in letters]].sum(axis=1)
+        signs = bits[:, [p in "ZY" for p in letters]].sum(axis=1)
+        values = np.broadcast_to(np.asarray(coefficient), (len(sites),)) * (-1j) ** letters.count("Y")
+        for flip, sign, value in zip(flips.tolist(), signs.tolist(), values.tolist(), strict=True):
+            row = strings.setdefault(flip, {})
+            row[sign] = row.get(sign, 0.0) + value
+    out = []
+    for flip, row in sorted(strings.items()):
+        kept = {sign: value for sign, value in row.items() if value != 0}
+        amplitude = np.array(list(kept.values()), complex)
+        if kept:
+            real = np.real(amplitude).copy() if not np.imag(amplitude).any() else amplitude
+            out.append(Masks(flip, np.array(list(kept), np.int64), real))
+    return out
+
+
+def conserves_sz(groups: Sequence[Masks]) -> bool:
+    """Whether every matrix element between states of different total S^z vanishes."""
+    for flip, signs, amplitude in (g for g in groups if g.flip):
+        involved = [k for k in range(62) if (flip | int(np.bitwise_or.reduce(signs))) >> k & 1]
+        flipped = [k for k in range(62) if flip >> k & 1]
+        if len(flipped) % 2 or len(involved) > 16:
+            return False
+        patterns = np.zeros(1, np.int64)
+        for k in involved:
+            patterns = np.concatenate([patterns, patterns | (1 << k)])
+        changed = patterns[2 * np.bitwise_count(patterns & flip) != len(flipped)]
+        scale = np.abs(amplitude).sum()
+        if np.any(np.abs(Masks(flip, signs, amplitude).elements(changed)) > 1e-14 * scale):
+            return False
+    return True
+
+
+def to_sparse(terms: Sequence[Terms], sector: Sector) -> scipy.sparse.csr_array:
+    """H in the basis `sector.indices()`, from concrete coefficients, NumPy only; elements that leave the sector are dropped.
+
+    Raises:
+        TooLargeError: the sector has more states than can be enumerated.
+    """
+    states = sector.indices()
+    rows, columns, values = [], [], []
+    for group in masks(terms, sector.n_sites):
+        elements, targets = group.elements(states), states ^ group.flip
+        position = np.minimum(np.searchsorted(states, targets), len(states) - 1)
+        keep = np.flatnonzero((states[position] == targets) & (elements != 0))
+        rows.append(keep)
+        columns.append(position[keep])
+        values.append(elements[keep])
+    shape = (len(states), len(states))
+    if not rows:
+        return scipy.sparse.csr_array(shape)
+    return scipy.sparse.csr_array(
+        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape
+    )
+
+
+def to_dense(terms: Sequence[Terms], sector: Sector) -> np.ndarray:
+    """`to_sparse` as a full matrix."""
+    return to_sparse(terms, sector).toarray()

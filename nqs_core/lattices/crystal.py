@@ -138,7 +138,7 @@ def _translations(lattice: Crystal) -> np.ndarray:
     rows = []
     for shift in itertools.product(*ranges):
         # (t sigma)[r] = sigma[r - shift]: the pattern moves by +shift.
-        source = np.ravel_multi_index(tuple(((cells - shift) % lattice.extent).T), lattice.extent)
+        source = np.asarray(np.ravel_multi_index(tuple(((cells - shift) % lattice.extent).T), lattice.extent))
         rows.append((source[:, None] * n_basis + np.arange(n_basis)).ravel())
     return freeze(np.array(rows, np.int32))
 

@@ -1,0 +1,93 @@
+"""Reference energies: closed forms, exact diagonalisation, the shipped table, and how they match a run. NumPy and SciPy only."""
+
+from typing import Literal
+
+from nqs_core.config import RunConfig, Spec
+from nqs_core.errors import ConfigError
+from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
+from nqs_core.lattices import LATTICES
+from nqs_core.reference import analytic, exact, matching
+from nqs_core.reference.result import Reference, Verdict, relative_error, verdict
+from nqs_core.sector import Sector
+
+__all__ = ["Reference", "Verdict", "compute", "estimate", "relative_error", "verdict"]
+
+Method = Literal["auto", "analytic", "exact"]
+LANCZOS = "sparse Lanczos (ARPACK) in symmetry blocks"
+
+
+def system(config: RunConfig) -> tuple[Hamiltonian, float | None]:
+    """The Hamiltonian of a run, never Marshall-rotated (the spectrum is the same), and the total S^z of its sector.
+
+    Raises:
+        ConfigError: an unknown name, a parameter out of range, an impossible S^z, or a label that is not built.
+    """
+    lattice = LATTICES.build(config.lattice)
+    HAMILTONIANS.build(config.hamiltonian, lattice=lattice)  # refuses what the run would be refused for
+    params = {k: v for k, v in config.hamiltonian.params.items() if k != "marshall"}
+    hamiltonian = HAMILTONIANS.build(Spec(name=config.hamiltonian.name, params=params), lattice=lattice)
+    if config.sector is None:
+        return hamiltonian, None
+    for label in ("momentum", "point_group", "spin_flip"):
+        if getattr(config.sector, label) is not None:
+            raise ConfigError(f"sector.{label} = {getattr(config.sector, label)!r}: references honour sector.sz only")
+    return hamiltonian, Sector(lattice.n_sites, config.sector.sz).sz
+
+
+def compute(
+    config: RunConfig, levels: int = 1, method: Method = "auto", memory_limit: float = exact.MEMORY_LIMIT
+) -> list[Reference]:
+    """The lowest levels of the system and sector of `config`, with multiplicity, in the run's own units (total energies).
+
+    Fewer than `levels` come back only where the sector has fewer states.
+
+    Args:
+        method: "analytic" (closed forms), "exact" (Lanczos) or "auto" (the first that applies).
+        memory_limit: in bytes; a computation that needs more is refused before it allocates.
+
+    Raises:
+        ConfigError: the configuration does not fit together, or no closed form is known and one was asked for.
+        TooLargeError: exact diagonalisation would exceed `memory_limit`.
+    """
+    if levels < 1:
+        raise ConfigError(f"levels = {levels}: at least 1 is needed")
+    if method not in ("auto", "analytic", "exact"):
+        raise ConfigError(f"unknown reference method {method!r}; choose one of auto, analytic, exact")
+    hamiltonian, sz = system(config)
+    key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config.sector)
+    if method != "exact" and (closed := analytic.closed_form(hamiltonian, sz, levels)) is not None:
+        scale = 1e-14 * hamiltonian.lattice.n_sites
+        return [
+            Reference(
+                float(e),
+                "analytic",
+                "exact",
+                max(1.0, abs(float(e))) * scale,
+                "rounding",
+                closed.source,
+                sector,
+                k,
+                key,
+            )
+            for k, e in enumerate(closed.energies)
+        ]
+    if method == "analytic":
+        raise ConfigError(f"no closed form is known for {levels} level(s) of {hamiltonian!r} in sector {sector}")
+    found = exact.lowest_levels(hamiltonian, sz, levels, memory_limit)
+    return [
+        Reference(level.energy, "exact diagonalisation", "exact", level.residual, "residual", LANCZOS, sector, k, key)
+        for k, level in enumerate(found)
+    ]
+
+
+def estimate(config: RunConfig, levels: int = 1) -> exact.Estimate | None:
+    """What `compute` would take by exact diagonalisation; None where a closed form is known.
+
+    Raises:
+        ConfigError: the configuration does not fit together.
+        TooLargeError: more than 40 spins.
+    """
+    hamiltonian, sz = system(config)
+    if analytic.closed_form(hamiltonian, sz, levels) is not None:
+        return None
+    return exact.estimate(hamiltonian, sz, levels)

@@ -1,0 +1,97 @@
+"""Closed forms and integrable models: exact at any size."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+from nqs_core.hamiltonians import Hamiltonian, Heisenberg, TransverseFieldIsing
+from nqs_core.lattices import Chain
+
+FREE_FERMIONS = "P. Pfeuty, Ann. Phys. 57, 79 (1970), doi:10.1016/0003-4916(70)90270-8"
+BETHE = "H. Bethe, Z. Phys. 71, 205 (1931), doi:10.1007/BF01341708"
+MAX_SITES = 4096  # the work grows with the square (open chain) or the cube (Bethe) of the size
+
+
+class Closed(NamedTuple):
+    """The lowest levels, total energies in rising order, and where the formula comes from."""
+
+    energies: np.ndarray
+    source: str
+
+
+def closed_form(hamiltonian: Hamiltonian, sz: float | None, levels: int) -> Closed | None:
+    """The lowest `levels` of the sector of total S^z = `sz` (None: whole space), or None where no closed form is known."""
+    chain = hamiltonian.lattice
+    if not isinstance(chain, Chain) or chain.n_sites > MAX_SITES:
+        return None
+    n, ring = chain.length, chain.periodic and chain.length > 2  # the wrap of two sites adds no bond
+    if isinstance(hamiltonian, TransverseFieldIsing) and hamiltonian.h_z == 0 and sz is None:
+        J, h = float(hamiltonian.J), float(hamiltonian.h)
+        energies = tfim_ring(n, J, h, levels) if ring else tfim_open(n, J, h, levels)
+        return Closed(energies, FREE_FERMIONS)
+    if isinstance(hamiltonian, Heisenberg) and hamiltonian.J > 0 and sz in (None, 0) and levels == 1:
+        if ring and n % 2 == 0 and n <= MAX_SITES // 4:
+            return Closed(np.array([float(hamiltonian.J) * heisenberg_ring(n)]), BETHE)
+    return None
+
+
+def tfim_ring(n: int, J: float, h: float, levels: int) -> np.ndarray:
+    """-J Σ σᶻσᶻ - h Σ σˣ on a ring of n > 2: quasi-particles ε(q) = 2 √(J² + h² - 2 J h cos q) in both fermion sectors.
+
+    Spin-flip even: antiperiodic momenta and an even number of quasi-particles; odd: periodic momenta and an odd number.
+    The unpaired momenta q = 0 and π carry the signed energy 2 (h - J cos q): without the sign the vacuum of the odd
+    sector would have the wrong parity for h > J.
+    """
+    m = np.arange(n)
+    found = []
+    for doubled, odd in ((2 * m + 1, False), (2 * m, True)):  # momentum q = π · doubled / n
+        q = np.pi * doubled / n
+        energy = 2 * np.sqrt(np.maximum(J * J + h * h - 2 * J * h * np.cos(q), 0.0))
+        energy = np.where(doubled == 0, 2 * (h - J), np.where(doubled == n, 2 * (h + J), energy))
+        found.append(_lowest(energy, -energy.sum() / 2, levels, odd))
+    return np.sort(np.concatenate(found))[:levels]
+
+
+def tfim_open(n: int, J: float, h: float, levels: int) -> np.ndarray:
+    """The open chain: quasi-particle energies are twice the singular values of the bidiagonal matrix with h and J."""
+    # ± the singular values are the eigenvalues of the zero-diagonal tridiagonal matrix with h, J, h, ..., h beside it.
+    beside = np.full(2 * n - 1, h)
+    beside[1::2] = J
+    singular = np.maximum(scipy.linalg.eigh_tridiagonal(np.zeros(2 * n), beside, eigvals_only=True)[n:], 0.0)
+    both = [_lowest(2 * singular, -singular.sum(), levels, odd) for odd in (False, True)]
+    return np.sort(np.concatenate(both))[:levels]
+
+
+def _lowest(modes: np.ndarray, vacuum: float, levels: int, odd: bool) -> np.ndarray:
+    """The lowest sums of `vacuum` and an odd or even number of modes, which may be negative."""
+    vacuum += modes[modes < 0].sum()  # fill what lowers the energy; from there each mode is a positive excitation
+    odd ^= bool(np.count_nonzero(modes < 0) % 2)
+    sums = [np.zeros(1), np.zeros(0)]  # even, odd number of excitations
+    for mode in np.sort(np.abs(modes)):
+        grown = [np.sort(np.concatenate([sums[p], sums[1 - p] + mode]))[:levels] for p in (0, 1)]
+        if all(len(g) == len(s) == levels and mode > s[-1] for g, s in zip(grown, sums, strict=True)):
+            break
+        sums = grown
+    return vacuum + sums[odd]
+
+
+def heisenberg_ring(n: int) -> float:
+    """Ground state energy of Σ S·S on a ring of even n > 2: logarithmic Bethe equations by Newton's method.
+
+    n 2 arctan(2 λ_j) = 2π I_j + Σ_k 2 arctan(λ_j - λ_k), I = -(n/2 - 1)/2 ... (n/2 - 1)/2; E = n/4 - Σ_j ½ / (λ_j² + ¼).
+    """
+    m = n // 2
+    quantum = np.arange(m) - (m - 1) / 2
+    rapidity = 0.5 * np.tan(np.pi * quantum / n)
+    for _ in range(100):
+        difference = rapidity[:, None] - rapidity[None, :]
+        residual = 2 * n * np.arctan(2 * rapidity) - 2 * np.pi * quantum - 2 * np.arctan(difference).sum(axis=1)
+        kernel = 2 / (1 + difference**2)
+        np.fill_diagonal(kernel, 0.0)
+        jacobian = kernel + np.diag(4 * n / (1 + 4 * rapidity**2) - kernel.sum(axis=1))
+        step = np.linalg.solve(jacobian, residual)
+        rapidity = rapidity - step
+        if np.abs(step).max() < 1e-13 * max(1.0, float(np.abs(rapidity).max())):
+            return float(n / 4 - (0.5 / (rapidity**2 + 0.25)).sum())
+    raise ArithmeticError(f"the Bethe equations of {n} sites did not converge")
