@@ -1,9 +1,12 @@
 """Variational wave functions by name."""
 
+from nqs_core.ansatze.arnn import ARNN
 from nqs_core.ansatze.base import Ansatz, AutoregressiveAnsatz, LocalUpdates
+from nqs_core.ansatze.jastrow import Jastrow
+from nqs_core.ansatze.mlp import MLP
 from nqs_core.ansatze.rbm import RBM
 from nqs_core.registry import Registry
 
-ANSATZE = Registry[Ansatz]("ansatz", {"rbm": RBM})
+ANSATZE = Registry[Ansatz]("ansatz", {"jastrow": Jastrow, "rbm": RBM, "mlp": MLP, "arnn": ARNN})
 
 __all__ = ["ANSATZE", "Ansatz", "AutoregressiveAnsatz", "LocalUpdates"]

@@ -1,6 +1,7 @@
 """The contract of an ansatz, of its local updates, and the local updates that every ansatz has."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from nqs_core.types import Params, Sigma
 Prepared = Any
 Cache = Any
 
+MOVES_AT_ONCE = 64  # on an accelerator: bounds the memory at 64 forward passes a configuration
+
 
 class Cost(NamedTuple):
     """Cost of one configuration's `cache`, one move's `log_ratios`, one `advance`, in forward passes."""
@@ -24,9 +27,22 @@ class Cost(NamedTuple):
     advance: float
 
 
+_FORWARD = Cost(1.0, 1.0, 1.0)
+
+
 def flip(sigma: Sigma, move: Int[Array, " move_size"]) -> Sigma:
     """`sigma` with the sites of one move flipped; -1 pads."""
     return sigma.at[jnp.where(move < 0, sigma.size, move)].multiply(-1, mode="drop")
+
+
+def map_moves(function: Callable[[Any], Array], moves: Int[Array, "n_moves move_size"]) -> Array:
+    """function(moves[k]) for every k, walking over the moves while callers vectorise over configurations.
+
+    On a CPU one move at a time is a third faster than all at once: no array of n_moves activations leaves the cache.
+    """
+    if len(moves) == 1:
+        return function(moves[0])[None]
+    return jax.lax.map(function, moves, batch_size=None if jax.default_backend() == "cpu" else MOVES_AT_ONCE)
 
 
 class LocalUpdates(ABC):
@@ -117,7 +133,7 @@ class FullForward(LocalUpdates):
     """Every question is answered by forward passes; the cache is log ψ(σ)."""
 
     ansatz: Ansatz
-    cost: Cost = Cost(1.0, 1.0, 1.0)
+    cost: Cost = _FORWARD
 
     def prepare(self, params: Params) -> Prepared:
         return params
@@ -136,7 +152,10 @@ class FullForward(LocalUpdates):
         moves: Int[Array, "n_moves move_size"],
         mask: Bool[Array, " n_moves"] | None = None,
     ) -> Inexact[Array, " n_moves"]:
-        return jax.lax.map(lambda move: self.ansatz.log_psi(prepared, flip(sigma, move)) - cache, moves)
+        def one(move: Int[Array, " move_size"]) -> Inexact[Array, ""]:
+            return self.ansatz.log_psi(prepared, flip(sigma, move)) - cache
+
+        return map_moves(one, moves)
 
     def advance(self, prepared: Prepared, cache: Cache, sigma: Sigma, move: Int[Array, " move_size"]) -> Cache:
         return self.ansatz.log_psi(prepared, flip(sigma, move))

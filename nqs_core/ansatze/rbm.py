@@ -8,8 +8,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Inexact, Int, PRNGKeyArray
 
-from nqs_core.ansatze.base import Ansatz, Cost, LocalUpdates
-from nqs_core.ansatze.layers import dtype_of, log_cosh, map_moves
+from nqs_core.ansatze.base import Ansatz, Cost, LocalUpdates, map_moves
+from nqs_core.ansatze.layers import dtype_of, log_cosh
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.sector import Sector

@@ -1,7 +1,7 @@
 """Metropolis sampling with many short chains."""
 
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,7 @@ class Metropolis(Sampler):
         ConfigError: the chains do not divide the samples, or the move does not fit the sector.
     """
 
+    independent: ClassVar[bool] = False
     n_samples: int = param(1024, ge=1, le=2**20, title="Samples", help="Configurations per optimisation step.")
     n_chains: int = param(256, ge=1, le=2**17, title="Chains", help="Independent Markov chains; must divide samples.")
     move: Literal["auto", "flip", "exchange"] = param(

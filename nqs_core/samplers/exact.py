@@ -1,0 +1,84 @@
+"""Exact sampling of small systems by enumeration."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Inexact, Int, Int8, PRNGKeyArray
+
+from nqs_core.ansatze.base import Ansatz
+from nqs_core.errors import TooLargeError
+from nqs_core.lattices.base import Lattice
+from nqs_core.registry import component, context, param
+from nqs_core.samplers.base import Sampler, SamplerInfo, Samples
+from nqs_core.sector import Sector
+from nqs_core.types import Params
+
+MAX_STATES = 2**20  # every draw evaluates the network on all of them
+CHUNK = 4096  # configurations evaluated at once
+
+
+@component
+class Exact(Sampler):
+    """σ ~ |ψ(σ)|² / Σ_σ' |ψ(σ')|², independent, by the inverse of the cumulative distribution over the whole sector.
+
+    Every call evaluates the network on every configuration.
+
+    Raises:
+        TooLargeError: the sector has more than 2^20 configurations.
+    """
+
+    n_samples: int = param(1024, ge=1, le=2**20, title="Samples", help="Configurations per optimisation step.")
+    lattice: Lattice = context()
+    sector: Sector = context()
+
+    def __post_init__(self) -> None:
+        if self.sector.size > MAX_STATES:
+            raise TooLargeError(
+                f"sampler 'exact': {self.sector.n_sites} sites have {self.sector.size:.4g} configurations "
+                f"({self.sector.size * 16 / 1e9:.3g} GB of amplitudes); the limit is {MAX_STATES}; use 'metropolis'"
+            )
+
+    def init(self, key: PRNGKeyArray, ansatz: Ansatz, params: Params) -> None:
+        return None
+
+    def sample(
+        self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, state: None
+    ) -> tuple[Samples, None, SamplerInfo]:
+        codes = jnp.asarray(self.sector.indices())
+        log_psi = log_amplitudes(ansatz, params, self.sector)
+        cumulative = jnp.cumsum(probabilities(log_psi))
+        u = jax.random.uniform(key, (self.n_samples,), jnp.float64) * cumulative[-1]
+        # The last state with any probability: rounding may put u on the end of the table.
+        index = jnp.minimum(jnp.searchsorted(cumulative, u, side="right"), jnp.argmax(cumulative))
+        sigma = configurations(codes[index], self.sector.n_sites)
+        samples = Samples(sigma[:, None], log_psi[index][:, None], jnp.zeros((self.n_samples, 1), jnp.float64))
+        return samples, None, SamplerInfo(jnp.asarray(True), {})
+
+
+def configurations(codes: Int[Array, " n"], n_sites: int) -> Int8[Array, "n n_sites"]:
+    """σ of basis indices: bit k of an index is (1 - σ_k) / 2."""
+    return (1 - 2 * ((codes[:, None] >> jnp.arange(n_sites)[None]) & 1)).astype(jnp.int8)
+
+
+def basis_index(sigma: Int8[Array, "n n_sites"], sector: Sector) -> Int[Array, " n"]:
+    """The position of every configuration in `sector.enumerate()`; configurations outside the sector give nonsense."""
+    codes = jnp.sum((sigma < 0) * (1 << jnp.arange(sector.n_sites))[None], axis=1)
+    return codes if sector.sz is None else jnp.searchsorted(jnp.asarray(sector.indices()), codes)
+
+
+def log_amplitudes(ansatz: Ansatz, params: Params, sector: Sector) -> Inexact[Array, " size"]:
+    """log ψ of every configuration in the order of `sector.indices()`, in chunks.
+
+    Raises:
+        TooLargeError: more than 2^24 configurations.
+    """
+
+    def one(code: Int[Array, ""]) -> Inexact[Array, ""]:
+        return ansatz.log_psi(params, configurations(code[None], sector.n_sites)[0])
+
+    codes = jnp.asarray(sector.indices())
+    return jax.vmap(one)(codes) if len(codes) <= CHUNK else jax.lax.map(one, codes, batch_size=CHUNK)
+
+
+def probabilities(log_psi: Inexact[Array, " size"]) -> Float[Array, " size"]:
+    """|ψ|² normalised over the enumerated configurations, float64."""
+    return jax.nn.softmax(2 * log_psi.real.astype(jnp.float64))
