@@ -1,0 +1,140 @@
+"""The API process: application factory and `python -m backend.main`."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import jax
+import uvicorn
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from backend import problems, references, store
+from backend.feed import Hub
+from backend.guard import Guard, is_loopback
+from backend.proxy import Proxy
+from backend.routes import info, live, runs
+from backend.service import RunPatch, Service
+from backend.settings import Settings
+from nqs_core.config import RunConfig
+
+UI_ADDRESS = "SPINSCOPE_UI_ADDRESS"  # host:port of the UI process where it is not on this host
+LISTEN_FD = "SPINSCOPE_LISTEN_FD"  # the supervisor's listening socket, so that a restart loses no connection
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The whole application: API, feed, and the proxy to the UI process, behind the guard."""
+    jax.config.update("jax_platforms", "cpu")  # the device belongs to the runners
+    app = FastAPI(
+        title="Spinscope", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, lifespan=_lifespan,
+        redirect_slashes=False,
+    )  # fmt: skip
+    app.state.settings = settings
+    problems.install(app)
+    for routes in (info, runs, live):
+        app.include_router(routes.router)
+    app.router.default = _otherwise
+    app.openapi = lambda: _openapi(app)
+    app.add_middleware(
+        Guard,
+        allowed_hosts=(*settings.allowed_hosts, *(() if settings.host in ("0.0.0.0", "::", "") else (settings.host,))),
+        any_address=not is_loopback(settings.host),
+        token=settings.token or None,
+        port=settings.port,
+    )
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    engine = await asyncio.to_thread(store.open_engine, settings.db_url)
+    await asyncio.to_thread(references.load, engine)
+    boot = uuid.uuid4().hex
+    app.state.service = Service(settings, engine, boot)
+    app.state.hub = Hub(engine, boot)
+    app.state.proxy = Proxy(os.environ.get(UI_ADDRESS) or f"127.0.0.1:{settings.ui_port}")
+    threading.Thread(target=_warm_up, args=(app.state.service,), daemon=True).start()
+    tailer = asyncio.create_task(app.state.hub.run())
+    try:
+        yield
+    finally:
+        tailer.cancel()
+        await asyncio.gather(tailer, return_exceptions=True)
+        await app.state.proxy.close()
+        engine.dispose()
+
+
+def _warm_up(service: Service) -> None:
+    """Trace a first configuration, so that the form's first check is quick."""
+    try:
+        service.validate(service.catalog["presets"][0]["config"])
+    except Exception:
+        log.exception("the first check failed")
+
+
+async def _otherwise(scope: Scope, receive: Receive, send: Send) -> None:
+    """What no route matches: unknown API addresses are errors, everything else belongs to the UI process."""
+    if scope["type"] == "http" and (scope["path"] + "/").startswith("/api/"):
+        await JSONResponse({"detail": "there is nothing at this address; see /api/openapi.json"}, 404)(
+            scope, receive, send
+        )
+        return
+    await scope["app"].state.proxy(scope, receive, send)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.state.service.version, routes=app.routes)
+        known = schema.setdefault("components", {}).setdefault("schemas", {})
+        for model in (RunConfig, RunPatch):
+            described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            known |= described.pop("$defs", {})
+            known[model.__name__] = described
+        known["MergePatch"] = {"type": "object"}
+        where = {"type": "object", "properties": {"where": {"type": "string"}, "problem": {"type": "string"}}}
+        known["Error"] = {
+            "type": "object",
+            "required": ["detail"],
+            "properties": {"detail": {"type": "string"}, "errors": {"type": "array", "items": where}},
+        }
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def server_config(app: FastAPI, **more: Any) -> uvicorn.Config:
+    """How the application is served; frames are small and many, so no compression of websocket messages."""
+    return uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        **more,
+    )
+
+
+def main() -> None:
+    """Serve until SIGTERM, on the supervisor's socket if there is one."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings.from_env()
+    config = server_config(create_app(settings), host=settings.host, port=settings.port)
+    inherited = os.environ.get(LISTEN_FD)
+    sockets = [socket.socket(fileno=int(inherited))] if inherited else None
+    uvicorn.Server(config).run(sockets=sockets)
+
+
+if __name__ == "__main__":
+    main()

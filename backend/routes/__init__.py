@@ -1,0 +1,1 @@
+"""The HTTP interface: one line a route, everything else is in the service."""

@@ -1,0 +1,56 @@
+"""What the server is, what can be chosen, and which energies are known."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from backend.problems import JSON
+from backend.routes.deps import ERRORS, Body, Serve, body_of
+
+router = APIRouter(default_response_class=JSON)
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0072B2"/>'
+    '<path d="M11 25V8m0-1 5 6m-5-6-5 6M21 7v17m0 1 5-6m-5 6-5-6" fill="none" stroke="#fff" stroke-width="2.6" '
+    'stroke-linecap="round"/></svg>'
+)
+Word = Annotated[str | None, Query(max_length=200)]
+
+
+@router.get("/favicon.ico", include_in_schema=False)
+def favicon() -> Response:
+    """An up and a down spin."""
+    return Response(ICON, media_type="image/svg+xml", headers={"Cache-Control": "public, max-age=86400"})
+
+
+@router.get("/api/health", responses=ERRORS)
+def health(do: Serve) -> JSON:
+    """Whether the server and the agent are alive, the device, and how many runs there are."""
+    return JSON(do.health())
+
+
+@router.get("/api/catalog", responses=ERRORS)
+def catalog(do: Serve) -> JSON:
+    """Every component with the JSON schema of its parameters, and the presets."""
+    return JSON(do.catalog)
+
+
+@router.get("/api/references", responses=ERRORS)
+def references(
+    do: Serve,
+    hamiltonian: Word = None,
+    lattice: Word = None,
+    key: Word = None,
+    search: Word = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> JSON:
+    """Reference energies with their method, uncertainty and source."""
+    wanted = {"hamiltonian": hamiltonian, "lattice": lattice, "key": key, "search": search}
+    return JSON(do.references(**wanted, limit=limit, offset=offset))
+
+
+@router.post("/api/validate", responses=ERRORS, openapi_extra=body_of("RunConfig"))
+def validate(do: Serve, body: Body) -> JSON:
+    """What a configuration would run, cost and compare with; nothing is started."""
+    return JSON(do.validate(body))

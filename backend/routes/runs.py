@@ -1,0 +1,85 @@
+"""Submit, watch and control runs."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from backend import export
+from backend.problems import JSON
+from backend.routes.deps import ERRORS, Body, IdempotencyKey, OptionalBody, Serve, body_of
+
+router = APIRouter(prefix="/api/runs", responses=ERRORS)
+Word = Annotated[str | None, Query(max_length=200)]
+Number = Annotated[int, Query(ge=0, le=2**53)]
+
+
+@router.post("", status_code=201, openapi_extra=body_of("RunConfig"))
+def submit(do: Serve, body: Body, idem_key: IdempotencyKey = None) -> JSON:
+    """Queue a run; a repeated Idempotency-Key returns the first one's id."""
+    return JSON(do.submit(body, idem_key=idem_key), 201)
+
+
+@router.get("")
+def list_runs(
+    do: Serve,
+    search: Word = None,
+    state: Word = None,
+    tag: Word = None,
+    archived: Literal["false", "true", "any"] = "false",
+    sort: Word = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> JSON:
+    """Runs, newest first unless `sort` says otherwise."""
+    return JSON(do.runs(search=search, state=state, tag=tag, archived=archived, sort=sort, limit=limit, offset=offset))
+
+
+@router.get("/{run_id}")
+def get_run(do: Serve, run_id: str) -> JSON:
+    """One run."""
+    return JSON(do.run(run_id))
+
+
+@router.patch("/{run_id}", openapi_extra=body_of("RunPatch"))
+def update(do: Serve, run_id: str, body: Body) -> JSON:
+    """Rename, tag, archive or annotate a run."""
+    return JSON(do.update(run_id, body))
+
+
+@router.delete("/{run_id}", status_code=204)
+def delete(do: Serve, run_id: str) -> Response:
+    """Delete a run that is not active, with its files."""
+    do.delete(run_id)
+    return Response(status_code=204)
+
+
+@router.post("/{run_id}/stop", status_code=202)
+def stop(do: Serve, run_id: str) -> JSON:
+    """Stop after the current step, with a checkpoint."""
+    return JSON(do.stop(run_id), 202)
+
+
+@router.post("/{run_id}/resume", status_code=202)
+def resume(do: Serve, run_id: str) -> JSON:
+    """Go on from the last checkpoint of a stopped or failed run."""
+    return JSON(do.resume(run_id), 202)
+
+
+@router.post("/{run_id}/clone", status_code=201, openapi_extra=body_of("MergePatch", required=False))
+def clone(do: Serve, run_id: str, patch: OptionalBody, idem_key: IdempotencyKey = None) -> JSON:
+    """Queue the same configuration, changed by a JSON merge patch."""
+    return JSON(do.clone(run_id, patch, idem_key=idem_key), 201)
+
+
+@router.get("/{run_id}/events")
+def events(do: Serve, run_id: str, after: Number = 0, limit: Annotated[int, Query(ge=1, le=5000)] = 2000) -> JSON:
+    """Events after the sequence number `after`, without gaps."""
+    return JSON(do.events(run_id, after, limit))
+
+
+@router.get("/{run_id}/export")
+def export_run(do: Serve, run_id: str, format: Literal["json", "csv"] = "json") -> Response:
+    """The whole run as one file."""
+    name, kind, content = export.export(do.engine, do.run(run_id), format)
+    return Response(content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})

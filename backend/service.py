@@ -1,0 +1,236 @@
+"""Everything that the API can do, as plain functions of one object; the routes are one line each."""
+
+import functools
+import re
+import threading
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import Engine
+
+from backend import references, store
+from backend.problems import Invalid, NotFound
+from backend.settings import Settings
+from nqs_core import catalog, problem
+from nqs_core.config import RunConfig, Text
+from nqs_core.errors import NQSError
+
+RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SPECS = ("lattice", "hamiltonian", "ansatz", "sampler", "optimizer")
+REMEMBERED = 256  # validated configurations
+
+
+class RunPatch(BaseModel):
+    """What describes a run and may change at any time."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Text | None = None
+    tags: list[Text] | None = Field(None, max_length=50)
+    archived: bool | None = None
+    notes: str | None = Field(None, max_length=20_000)
+
+
+class Service:
+    """The one object behind the routes.
+
+    Args:
+        settings: of this deployment.
+        engine: the store.
+        boot: identifier of this server process.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, boot: str) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.boot = boot
+        self.version = version("spinscope")
+        self._validated = functools.lru_cache(REMEMBERED)(self._validate)
+        self._lock = threading.Lock()
+
+    @functools.cached_property
+    def catalog(self) -> dict[str, Any]:
+        """Every component, the configuration's schema, the presets, and the Hamiltonians' formulas."""
+        content = catalog.catalog()
+        return {**content, "formulas": {name: entry["formula"] for name, entry in content["hamiltonian"].items()}}
+
+    def health(self) -> dict[str, Any]:
+        """Whether this server and the agent are alive, and what runs."""
+        agent, runs = store.agent_status(self.engine), store.counts(self.engine)
+        device = agent.pop("device")
+        return {
+            "ok": True,
+            "version": self.version,
+            "boot": self.boot,
+            "device": {"name": device} if device else None,
+            "agent": agent,
+            "runs": {"running": runs.get("running", 0) + runs.get("starting", 0), "queued": runs.get("queued", 0)},
+        }
+
+    def references(self, **filters: Any) -> dict[str, Any]:
+        """A page of the table of reference energies."""
+        rows, total = references.search(self.engine, **filters)
+        return {"references": rows, "total": total}
+
+    def validate(self, body: Any) -> dict[str, Any]:
+        """The configuration with every default, what it would cost, and its reference.
+
+        Raises:
+            NQSError: why it cannot run.
+        """
+        config = _parse(body)
+        # The name changes nothing; without it more of what a form sends while somebody types is remembered.
+        known = self._validated(orjson.dumps(config.model_copy(update={"name": ""}).model_dump(mode="json")))
+        return {**known, "config": {**known["config"], "name": config.name}}
+
+    def _validate(self, raw: bytes) -> dict[str, Any]:
+        config = RunConfig.model_validate(orjson.loads(raw))
+        with self._lock:  # tracing in several threads at once only makes each of them slower
+            built = problem.build(config, self.settings.memory_bytes or None)
+            warnings = problem.warnings(built)
+        full = built.config or config
+        return {
+            "ok": True,
+            "config": full.model_dump(mode="json"),
+            "n_sites": built.n_sites,
+            "n_params": problem.n_params(built),
+            "memory_bytes": problem.memory_bytes(built),
+            "reference": references.match(self.engine, full),
+            "formula": formula(full),
+            "warnings": warnings,
+        }
+
+    def submit(self, body: Any, *, idem_key: str | None = None, cloned_from: str | None = None) -> dict[str, Any]:
+        """Queue a run; the configuration is stored with every default, so that it means the same for ever."""
+        checked = self.validate(body)
+        run = store.submit(
+            self.engine,
+            checked["config"],
+            idem_key=idem_key,
+            cloned_from=cloned_from,
+            reference=checked["reference"],
+            n_sites=checked["n_sites"],
+        )
+        return {"id": run, "warnings": checked["warnings"]}
+
+    def runs(self, **filters: Any) -> dict[str, Any]:
+        """A page of runs and how many match."""
+        try:
+            runs, total = store.list_runs(self.engine, **filters)
+        except ValueError as error:
+            raise Invalid([("sort", str(error))]) from None
+        return {"runs": runs, "total": total}
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """One run.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        run = store.get_run(self.engine, run_id) if RUN_ID.fullmatch(run_id) else None
+        if run is None:
+            raise NotFound(f"there is no run {run_id[:60]!r}")
+        return run
+
+    def update(self, run_id: str, body: Any) -> dict[str, Any]:
+        """Change name, tags, notes or whether it is archived."""
+        self.run(run_id)
+        try:
+            patch = RunPatch.model_validate(body)
+        except ValidationError as error:
+            raise Invalid.of(error) from None
+        store.update_run(self.engine, run_id, **patch.model_dump(exclude_none=True))
+        return self.run(run_id)
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run that is not active, with its files."""
+        self.run(run_id)
+        store.delete_run(self.engine, run_id, self.settings.run_folder(run_id))
+
+    def stop(self, run_id: str) -> dict[str, Any]:
+        """Ask a run to stop after its current step."""
+        self.run(run_id)
+        store.request_stop(self.engine, run_id)
+        return self.run(run_id)
+
+    def resume(self, run_id: str) -> dict[str, Any]:
+        """Queue a stopped or failed run again."""
+        self.run(run_id)
+        store.request_resume(self.engine, run_id)
+        return self.run(run_id)
+
+    def clone(self, run_id: str, patch: Any, *, idem_key: str | None = None) -> dict[str, Any]:
+        """Queue a run with the same configuration, changed by a JSON merge patch (RFC 7396)."""
+        config = self.run(run_id)["config"]
+        if not isinstance(patch, dict):
+            raise Invalid([("", "the patch must be a JSON object")])
+        for family in SPECS:
+            change = patch.get(family)
+            if isinstance(change, dict) and change.get("name") not in (None, (config.get(family) or {}).get("name")):
+                config = {**config, family: {}}  # another component does not take this one's parameters
+        return self.submit(merge(config, patch), idem_key=idem_key, cloned_from=run_id)
+
+    def events(self, run_id: str, after: int, limit: int) -> dict[str, Any]:
+        """The run's events with sequence numbers after `after`."""
+        self.run(run_id)
+        events, last = store.read_events(self.engine, run_id, after, limit)
+        return {"events": events, "last_seq": last}
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """`target` changed by a JSON merge patch: null removes, objects merge, all else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    out = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            out.pop(key, None)
+        else:
+            out[key] = merge(out.get(key), value)
+    return out
+
+
+def formula(config: RunConfig) -> str | None:
+    """The Hamiltonian in LaTeX with the couplings of `config`."""
+    family = catalog.REGISTRIES["hamiltonian"]
+    template = getattr(family[config.hamiltonian.name], "formula", None)
+    if template is None:
+        return None
+    params = family.params(config.hamiltonian)
+    return template.format(**{name: _number(value) for name, value in params.items()})
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"({value:g})" if value < 0 else f"{value:g}"
+
+
+def _parse(body: Any) -> RunConfig:
+    """A configuration whose every field is checked, with all problems at once.
+
+    Raises:
+        Invalid: with a path for each problem, `hamiltonian.params.J` for instance.
+    """
+    try:
+        config = RunConfig.model_validate(body)
+    except ValidationError as error:
+        raise Invalid.of(error) from None
+    problems: list[tuple[str, str]] = []
+    for family in SPECS:
+        spec = getattr(config, family)
+        if spec is None:
+            continue
+        registry = catalog.REGISTRIES[family]
+        try:
+            registry.model(spec.name).model_validate(spec.params)
+        except NQSError as error:
+            problems.append((f"{family}.name", str(error)))
+        except ValidationError as error:
+            problems += Invalid.of(error, f"{family}.params").problems
+    if problems:
+        raise Invalid(problems)
+    return config
