@@ -1,5 +1,7 @@
 """Ancestral sampling of autoregressive networks."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
@@ -15,6 +17,8 @@ from nqs_core.types import Params
 @component
 class Autoregressive(Sampler):
     """σ_j ~ p(σ_j | σ_<j), site by site: exact, independent samples of |ψ|², also in a sector of fixed S^z."""
+
+    independent: ClassVar[bool] = True
 
     n_samples: int = param(1024, ge=1, le=2**20, title="Samples", help="Configurations per optimisation step.")
     lattice: Lattice = context()

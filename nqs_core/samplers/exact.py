@@ -1,5 +1,7 @@
 """Exact sampling of small systems by enumeration."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int, Int8, PRNGKeyArray
@@ -25,6 +27,8 @@ class Exact(Sampler):
     Raises:
         TooLargeError: the sector has more than 2^20 configurations.
     """
+
+    independent: ClassVar[bool] = True
 
     n_samples: int = param(1024, ge=1, le=2**20, title="Samples", help="Configurations per optimisation step.")
     lattice: Lattice = context()
