@@ -1,4 +1,4 @@
-"""Reference energies: closed forms, exact diagonalisation, the shipped table, and how they match a run. NumPy and SciPy only."""
+"""Reference energies: closed forms, exact diagonalisation, the shipped table, and how they match a run."""
 
 from typing import Literal
 
@@ -7,10 +7,20 @@ from nqs_core.errors import ConfigError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
 from nqs_core.lattices import LATTICES
 from nqs_core.reference import analytic, exact, matching
+from nqs_core.reference.literature import data_folder, load_table
 from nqs_core.reference.result import Reference, Verdict, relative_error, verdict
 from nqs_core.sector import Sector
 
-__all__ = ["Reference", "Verdict", "compute", "estimate", "relative_error", "verdict"]
+__all__ = [
+    "Reference",
+    "Verdict",
+    "compute",
+    "data_folder",
+    "estimate",
+    "load_table",
+    "relative_error",
+    "verdict",
+]
 
 Method = Literal["auto", "analytic", "exact"]
 LANCZOS = "sparse Lanczos (ARPACK) in symmetry blocks"
@@ -37,7 +47,7 @@ def system(config: RunConfig) -> tuple[Hamiltonian, float | None]:
 def compute(
     config: RunConfig, levels: int = 1, method: Method = "auto", memory_limit: float = exact.MEMORY_LIMIT
 ) -> list[Reference]:
-    """The lowest levels of the system and sector of `config`, with multiplicity, in the run's own units (total energies).
+    """The lowest levels of the system and sector of `config`, with multiplicity: total energies in the run's own units.
 
     Fewer than `levels` come back only where the sector has fewer states.
 
@@ -56,20 +66,11 @@ def compute(
     hamiltonian, sz = system(config)
     key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config.sector)
     if method != "exact" and (closed := analytic.closed_form(hamiltonian, sz, levels)) is not None:
-        scale = 1e-14 * hamiltonian.lattice.n_sites
+        energies = [float(e) for e in closed.energies]
+        rounding = 1e-14 * hamiltonian.lattice.n_sites * max(1.0, abs(energies[0]))
         return [
-            Reference(
-                float(e),
-                "analytic",
-                "exact",
-                max(1.0, abs(float(e))) * scale,
-                "rounding",
-                closed.source,
-                sector,
-                k,
-                key,
-            )
-            for k, e in enumerate(closed.energies)
+            Reference(e, "analytic", "exact", rounding, "rounding", closed.source, sector, k, key)
+            for k, e in enumerate(energies)
         ]
     if method == "analytic":
         raise ConfigError(f"no closed form is known for {levels} level(s) of {hamiltonian!r} in sector {sector}")

@@ -21,7 +21,7 @@ class Closed(NamedTuple):
 
 
 def closed_form(hamiltonian: Hamiltonian, sz: float | None, levels: int) -> Closed | None:
-    """The lowest `levels` of the sector of total S^z = `sz` (None: whole space), or None where no closed form is known."""
+    """The lowest `levels` of the sector of total S^z = `sz` (None: the whole space); None where no formula is known."""
     chain = hamiltonian.lattice
     if not isinstance(chain, Chain) or chain.n_sites > MAX_SITES:
         return None
@@ -30,9 +30,9 @@ def closed_form(hamiltonian: Hamiltonian, sz: float | None, levels: int) -> Clos
         J, h = float(hamiltonian.J), float(hamiltonian.h)
         energies = tfim_ring(n, J, h, levels) if ring else tfim_open(n, J, h, levels)
         return Closed(energies, FREE_FERMIONS)
-    if isinstance(hamiltonian, Heisenberg) and hamiltonian.J > 0 and sz in (None, 0) and levels == 1:
-        if ring and n % 2 == 0 and n <= MAX_SITES // 4:
-            return Closed(np.array([float(hamiltonian.J) * heisenberg_ring(n)]), BETHE)
+    even_ring = ring and n % 2 == 0 and n <= MAX_SITES // 4
+    if isinstance(hamiltonian, Heisenberg) and hamiltonian.J > 0 and sz in (None, 0) and levels == 1 and even_ring:
+        return Closed(np.array([float(hamiltonian.J) * heisenberg_ring(n)]), BETHE)
     return None
 
 
@@ -79,7 +79,8 @@ def _lowest(modes: np.ndarray, vacuum: float, levels: int, odd: bool) -> np.ndar
 def heisenberg_ring(n: int) -> float:
     """Ground state energy of Σ S·S on a ring of even n > 2: logarithmic Bethe equations by Newton's method.
 
-    n 2 arctan(2 λ_j) = 2π I_j + Σ_k 2 arctan(λ_j - λ_k), I = -(n/2 - 1)/2 ... (n/2 - 1)/2; E = n/4 - Σ_j ½ / (λ_j² + ¼).
+    n 2 arctan(2 λ_j) = 2π I_j + Σ_k 2 arctan(λ_j - λ_k), I_j = -(n/2 - 1)/2 ... (n/2 - 1)/2.
+    E = n/4 - Σ_j ½ / (λ_j² + ¼), in units of J.
     """
     m = n // 2
     quantum = np.arange(m) - (m - 1) / 2

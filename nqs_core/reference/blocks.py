@@ -41,8 +41,8 @@ class Block:
 def split(groups: Sequence[Masks], n_sites: int, sz: float | None, ground: bool) -> list[Block]:
     """The blocks that hold the levels of the sector of total S^z = `sz` (None: the whole space).
 
-    With `ground`, blocks that cannot hold the lowest level alone are left out: every multiplet of an SU(2) invariant H has
-    a member with the smallest |S^z|.
+    With `ground`, blocks that are not needed for the lowest level are left out: every multiplet of an SU(2) invariant H
+    has a member with the smallest |S^z|.
     """
     flips = all(not np.any(np.bitwise_count(group.signs) % 2) for group in groups)
 
@@ -64,9 +64,10 @@ def split(groups: Sequence[Masks], n_sites: int, sz: float | None, ground: bool)
 
 def is_su2_invariant(groups: Sequence[Masks]) -> bool:
     """Whether H is a sum of pair terms a_ij σ_i·σ_j."""
-    diagonal = {
-        s: a for g in groups if g.flip == 0 for s, a in zip(g.signs.tolist(), g.amplitude.tolist(), strict=True)
-    }
+    diagonal: dict[int, complex] = {}
+    for group in groups:
+        if group.flip == 0:
+            diagonal.update(zip(group.signs.tolist(), group.amplitude.tolist(), strict=True))
     for group in groups:
         if group.flip == 0:
             continue
@@ -131,8 +132,8 @@ def field_product(groups: Sequence[Masks], block: Block) -> Callable[[np.ndarray
 class _Codes:
     """The states of a block in rising order, and the position of a state by two small tables.
 
-    A state is high bits over low bits; within equal high bits the states are those low patterns that have the right number
-    of down spins, so that position = offset[high] + rank[low].
+    A state is high bits over low bits; within equal high bits the states are those low patterns that have the right
+    number of down spins, so that position = offset[high] + rank[low].
     """
 
     def __init__(self, block: Block) -> None:
@@ -169,8 +170,6 @@ def matrix(groups: Sequence[Masks], block: Block) -> scipy.sparse.csr_matrix:
     dtype = np.result_type(np.float64, *(g.amplitude.dtype for g in groups))
     offdiagonal = [g for g in groups if g.flip]
     room = int(elements_per_row(groups, block) * block.dim * 1.001) + len(groups) + 1
-    if block.parity is not None and block.n_up is None:
-        room = (len(offdiagonal) + 1) * block.dim
     values, columns = np.empty(room, dtype), np.empty(room, np.int32)
     starts = np.zeros(block.dim + 1, np.int64)
     full, top = (1 << block.n_sites) - 1, 1 << (block.n_sites - 1)

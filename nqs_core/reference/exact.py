@@ -18,7 +18,7 @@ _DENSE = 512  # blocks up to this size are diagonalised in full
 
 
 class Estimate(NamedTuple):
-    """Of the largest block: number of states and bytes; of all blocks: seconds on one ordinary core (within a factor 3)."""
+    """States and bytes of the largest block; seconds for all blocks on one ordinary core (within a factor 3)."""
 
     dim: int
     n_bytes: float
@@ -72,7 +72,7 @@ def _plan(hamiltonian: Hamiltonian, sz: float | None, levels: int, memory_limit:
         where = "" if sz is None else f" in Sz = {sz:g}"
         limit = f" (limit {memory_limit / 1e9:.3g} GB)" if math.isfinite(memory_limit) else ""
         raise TooLargeError(
-            f"exact diagonalisation of {n} spins{where} needs about 10^{exponent + math.log10(8 * 26) - 9:.0f} GB{limit}"
+            f"exact diagonalisation of {n} spins{where} needs about 10^{exponent + math.log10(2e-7):.0f} GB{limit}"
         )
     groups = masks(hamiltonian.terms(), n)
     if sz is not None and not conserves_sz(groups):
@@ -83,7 +83,8 @@ def _plan(hamiltonian: Hamiltonian, sz: float | None, levels: int, memory_limit:
     n_bytes = costs[largest][0]
     if n_bytes > memory_limit:
         raise TooLargeError(
-            f"exact diagonalisation of {blocks[largest].text} needs {n_bytes / 1e9:.3g} GB (limit {memory_limit / 1e9:.3g} GB)"
+            f"exact diagonalisation of {blocks[largest].text} needs {n_bytes / 1e9:.3g} GB "
+            f"(limit {memory_limit / 1e9:.3g} GB)"
         )
     total = Estimate(blocks[largest].dim, n_bytes, sum(seconds for _, seconds in costs), blocks[largest].text)
     return _Plan(groups, blocks, total)
@@ -97,30 +98,34 @@ def _subspace(levels: int) -> int:
     return max(4 * levels, 24)
 
 
+def _is_small(block: Block, levels: int) -> bool:
+    """Whether the block is diagonalised in full: always where Lanczos would span it anyway."""
+    return block.dim <= max(_DENSE, _subspace(levels))
+
+
 def _cost(groups: Sequence[Masks], block: Block, levels: int) -> tuple[float, float]:
     """Bytes and seconds."""
     width = max((g.amplitude.itemsize for g in groups), default=8)
     vectors = width * block.dim * (_subspace(levels) + 2.0)
-    if block.dim <= _DENSE:
-        return 24.0 * block.dim**2, 1e-9 * block.dim**3
+    if _is_small(block, levels):
+        return 3.0 * width * block.dim**2, 1e-9 * block.dim**3
     products = 150 + 60 * levels
     if is_field_only(groups, block):
         return vectors + 8.0 * block.dim, products * block.dim * 1.5e-9 * block.n_sites
     stored = elements_per_row(groups, block) * block.dim
-    return vectors + (width + 4.0) * stored + 8.0 * block.dim, stored * 5e-8 + products * (
-        stored * 2e-9 + block.dim * 4e-8
-    )
+    seconds = stored * 5e-8 + products * (stored * 2e-9 + block.dim * 4e-8)
+    return vectors + (width + 4.0) * stored + 8.0 * block.dim, seconds
 
 
 def _block_levels(groups: Sequence[Masks], block: Block, levels: int) -> list[Level]:
     dtype = np.result_type(np.float64, *(g.amplitude.dtype for g in groups))
     if is_field_only(groups, block):
         product = field_product(groups, block)
-        if block.dim <= _DENSE:
+        if _is_small(block, levels):
             return _dense(np.stack([product(e) for e in np.eye(block.dim)], axis=1), levels)
     else:
         csr = matrix(groups, block)
-        if block.dim <= _DENSE:
+        if _is_small(block, levels):
             return _dense(csr.toarray(), levels)
         product = csr.dot
     return _lanczos(product, block.dim, levels, dtype)
@@ -134,7 +139,7 @@ def _dense(full: np.ndarray, levels: int) -> list[Level]:
 
 def _lanczos(product: Callable[[np.ndarray], np.ndarray], dim: int, levels: int, dtype: np.dtype) -> list[Level]:
     energies, vectors = _eigsh(product, dim, levels, dtype, seed=1)
-    # One Krylov space may hold a degenerate level once only: look again above the vectors found until nothing lower comes.
+    # One Krylov space may hold a degenerate level once only: look again above what was found until nothing lower comes.
     while levels > 1:
         shift = energies[-1] - energies[0] + max(1.0, abs(energies[0]))
         known = vectors
@@ -158,7 +163,7 @@ def _eigsh(
     product: Callable[[np.ndarray], np.ndarray], dim: int, levels: int, dtype: np.dtype, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     start = np.random.default_rng(seed).normal(size=dim).astype(dtype)
-    operator = LinearOperator((dim, dim), matvec=product, dtype=dtype)
-    energies, vectors = eigsh(operator, k=levels, which="SA", v0=start, ncv=min(dim, _subspace(levels)), tol=0)
+    operator = LinearOperator(shape=(dim, dim), matvec=product, dtype=dtype)  # pyright: ignore[reportCallIssue]
+    energies, vectors = eigsh(operator, k=levels, which="SA", v0=start, ncv=_subspace(levels), tol=0)
     order = np.argsort(energies)
     return energies[order], vectors[:, order]

@@ -84,7 +84,7 @@ def canonical_fields(
 def _shape(lattice: str, extent: Sequence[int], boundary: str, hamiltonian: str) -> tuple[str, list[tuple[int, str]]]:
     axes = list(zip(extent, boundary, strict=True))
     if lattice in _PLAIN and hamiltonian != "long_range_tfim":
-        # Each pair counts once, so the wrap of an axis of length 2 adds nothing; that of length 1 adds diagonals of j1j2.
+        # Each pair counts once: the wrap of an axis of length 2 adds nothing, that of length 1 only diagonals of j1j2.
         wraps = (2,) if hamiltonian == "j1j2" else (1, 2)
         axes = [(size, "O" if size in wraps else letter) for size, letter in axes]
     if lattice == "square" and (1, "O") in axes and hamiltonian != "j1j2":
@@ -140,8 +140,8 @@ def sector_label(sector: SectorConfig | None) -> str:
 def ground_sectors(fields: Fields, sector: str) -> tuple[str, ...]:
     """All sectors whose level 0 is level 0 of `sector`, which comes first.
 
-    The ground state of `tfim` and `long_range_tfim` with h > 0 is positive, hence even under the flip of all spins; that of
-    an SU(2) invariant model at even size has a member in S^z = 0.
+    The ground state of `tfim` and `long_range_tfim` with h > 0 is positive, hence even under the flip of all spins;
+    that of an SU(2) invariant model at even size has a member in S^z = 0.
     """
     name, c, even = fields["hamiltonian"], fields.get("couplings", {}), fields["n_sites"] % 2 == 0
     same: tuple[str, ...] = ("full",)

@@ -28,7 +28,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """kind: "flag" (impossibly low), "error" (a relative error can be given), "above" or "beaten" (against an upper bound)."""
+    """kind: "flag" (impossibly low), "error" (see the relative error), "above" or "beaten" (an upper bound)."""
 
     kind: Literal["flag", "error", "above", "beaten"]
     relative_error: float | None
@@ -47,8 +47,8 @@ def relative_error(energy: float | None, reference: Reference | None) -> float |
 def verdict(energy: float, error: float, reference: Reference) -> Verdict:
     """What a final energy with its standard error means against `reference`.
 
-    An energy below the reference by more than 3 standard errors (joined with the uncertainty of an estimate) is impossible
-    for an exact reference, doubtful for an estimate, and an improvement on an upper bound.
+    An energy below the reference by more than 3 standard errors (joined with the uncertainty of an estimate) is
+    impossible for an exact reference, doubtful for an estimate, and an improvement on an upper bound.
     """
     difference = energy - reference.energy
     relative = relative_error(energy, reference)
@@ -61,8 +61,8 @@ def verdict(energy: float, error: float, reference: Reference) -> Verdict:
         return Verdict(
             "flag",
             relative,
-            f"below the {reference.bound} reference by {-difference:.3g}, more than 3 standard errors: the chains are not "
-            "mixed, the error bar is too small, or the sector or the system differs",
+            f"below the {reference.bound} reference by {-difference:.3g}, more than 3 standard errors: the chains are "
+            "not mixed, the error bar is too small, or the sector or the system differs",
         )
     shown = "undefined (E₀ = 0)" if relative is None else f"{relative:.2e}"
     return Verdict("error", relative, f"relative error {shown} against the {reference.bound} reference")
