@@ -2,6 +2,7 @@
 
 from backend.store.connect import Engine, SchemaError, migrate, open_engine, reading
 from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop
+from backend.store.lod import read_lod
 from backend.store.reads import last_seqs, latest_snapshot, read_events
 from backend.store.runs import (
     StateError,
@@ -36,6 +37,7 @@ __all__ = [
     "migrate",
     "open_engine",
     "read_events",
+    "read_lod",
     "reading",
     "request_resume",
     "request_stop",
