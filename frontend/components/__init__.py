@@ -1,0 +1,5 @@
+"""Panel components with their own JavaScript: what must not pass through Python at ten frames a second."""
+
+from frontend.components.live import LiveChart, SpinView
+
+__all__ = ["LiveChart", "SpinView"]

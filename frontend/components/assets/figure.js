@@ -1,0 +1,203 @@
+// The Plotly figure of a live chart: traces, reference lines, layout. Pure: data, options and theme are handed in.
+
+import { X_MODES, band, comparable, curve, ema, metricOf, minmax, windowOf, yTitle } from "./series.js";
+import { withAlpha } from "./theme.js";
+
+const DASHES = ["solid", "dash", "dot", "dashdot"];
+const REFERENCE_DASH = { exact: "solid", estimate: "dash", upper: "dot" };
+export const NARROW_PX = 520;
+
+/** Colour and dash of a run, from its index in the palette; beyond the palette the dash changes. */
+export function styleOf(index, palette) {
+  return { color: palette[index % palette.length], dash: DASHES[Math.floor(index / palette.length) % DASHES.length] };
+}
+
+export const nameOf = (table) => table.info.name || String(table.id).slice(0, 8);
+
+/** All traces, the number of points hidden by decimation, and the last value of each run. */
+export function buildTraces(tables, options, theme) {
+  const { palette } = options;
+  const bands = [];
+  const behind = [];
+  const lines = [];
+  const last = [];
+  let points = 0;
+  let drawn = 0;
+  tables.forEach((table, position) => {
+    const x = table.column(X_MODES[options.x_mode].column);
+    const data = table.n && x ? curve(table, options.metric, options.per_site) : null;
+    if (!data) return;
+    const style = styleOf(options.colours[table.id] ?? position, palette);
+    const [start, end] = options.range ? windowOf(x, ...options.range) : [0, x.length];
+    const smooth = options.smoothing > 0;
+    const raw = { mean: data.y, sigma: data.error };
+    const { mean, sigma } = smooth ? ema(data.y, options.smoothing, data.error) : raw;
+    const trace = (y, more) => ({ ...lineTrace(x, y, start, end, options), name: nameOf(table), ...more });
+    const quiet = { hoverinfo: "skip", showlegend: false, legendgroup: table.id };
+    if (options.band && sigma) {
+      const outline = band(x, mean, sigma, start, end, options.max_points);
+      const fill = { mode: "none", fill: "toself", fillcolor: withAlpha(style.color, 0.22) };
+      bands.push({ type: "scatter", ...fill, name: nameOf(table), ...quiet, ...outline });
+    }
+    if (smooth) behind.push(trace(data.y, { ...quiet, line: { color: style.color, width: 1 }, opacity: 0.3 }));
+    const main = trace(mean, { legendgroup: table.id, line: { ...style, width: 2 }, meta: table.id });
+    if (main.x.length === 1) Object.assign(main, { mode: "markers", marker: { color: style.color, size: 7 } });
+    lines.push(main);
+    const finite = mean.subarray(start, end).reduce((n, v) => n + Number.isFinite(v), 0);
+    points = Math.max(points, finite);
+    drawn = Math.max(drawn, finite > options.max_points ? main.x.length : 0);
+    if (main.y.length) last.push({ table, x: main.x.at(-1), y: main.y.at(-1) });
+    behind.push(...floorTrace(table, options, x, start, end, style, quiet));
+  });
+  return { traces: [...bands, ...behind, ...lines], points, drawn, last };
+}
+
+function lineTrace(x, y, start, end, options) {
+  const at = minmax(y, start, end, options.max_points);
+  return { type: "scatter", mode: "lines", x: at.map((i) => x[i]), y: at.map((i) => y[i]) };
+}
+
+// The divergence that a perfect sampler would show with this many samples: below it nothing can be read.
+function floorTrace(table, options, x, start, end, style, quiet) {
+  const name = metricOf(options.metric).floor;
+  const y = name && table.column(name);
+  if (!y) return [];
+  const line = { color: style.color, width: 1.5, dash: "dot" };
+  const more = { ...quiet, line, opacity: 0.8, name: `${nameOf(table)} floor` };
+  return [{ ...lineTrace(x, y, start, end, options), ...more }];
+}
+
+/** "-1.27324", or "-1.27324(5)" where the reference has an uncertainty; `scale` divides by the number of sites. */
+export function referenceValue(reference, scale) {
+  const value = reference.energy * scale;
+  const error = (reference.uncertainty ?? 0) * scale;
+  if (!(error > 0)) return value.toFixed(5);
+  const digits = Math.min(10, Math.max(0, Math.ceil(-Math.log10(error))));
+  return `${value.toFixed(digits)}(${Math.round(error * 10 ** digits)})`;
+}
+
+export function referenceText(reference, scale) {
+  const sign = reference.bound === "upper" ? "≤ " : "";
+  return `${reference.label || reference.method || "reference"} ${sign}${referenceValue(reference, scale)}`;
+}
+
+/** The different reference energies of the runs shown, in the units of the axis. */
+export function references(tables, options) {
+  if (options.metric !== "energy" || !options.reference) return [];
+  const found = new Map();
+  tables.forEach((table, position) => {
+    const reference = table.info.reference;
+    if (!reference || !Number.isFinite(reference.energy)) return;
+    const scale = options.per_site ? 1 / (table.info.n_sites || 1) : 1;
+    const text = referenceText(reference, scale);
+    const index = options.colours[table.id] ?? position;
+    if (!found.has(text)) found.set(text, { y: reference.energy * scale, text, bound: reference.bound, index });
+  });
+  return [...found.values()];
+}
+
+// One line is nobody's and has the colour of the text; several have the colours of their runs.
+function guides(tables, options, theme) {
+  const lines = references(tables, options);
+  const guide = metricOf(options.metric).guide;
+  if (guide && tables.length) lines.push({ y: guide, text: `mixed below ${guide}`, bound: "upper" });
+  const shapes = lines.map((line) => {
+    const color = lines.length > 1 ? styleOf(line.index ?? 0, options.palette).color : theme.text;
+    const look = { color, width: 1.4, dash: REFERENCE_DASH[line.bound] ?? "dash" };
+    return { type: "line", xref: "paper", x0: 0, x1: 1, y0: line.y, y1: line.y, layer: "below", line: look };
+  });
+  const annotations = lines.map((line, i) => ({
+    xref: "paper", x: i % 2 ? 0 : 1, xanchor: i % 2 ? "left" : "right", yanchor: "top",
+    y: options.log ? Math.log10(line.y) : line.y, text: line.text, showarrow: false,
+    font: { size: 12, color: theme.text },
+  }));
+  return { lines, shapes, annotations };
+}
+
+/** Lowest and highest positive or finite value of all traces. */
+function extent(traces, positive) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const { y } of traces) {
+    for (const v of y) {
+      if (positive && !(v > 0)) continue;
+      if (v < low) low = v;
+      if (v > high) high = v;
+    }
+  }
+  return [low, high];
+}
+
+// Plotly leaves shapes out of its own range: the line and its label must be in sight before the energy is down there.
+function room(lines, traces) {
+  const [lowest, highest] = extent(traces, false);
+  const low = Math.min(lowest, ...lines.map((line) => line.y));
+  const high = Math.max(highest, ...lines.map((line) => line.y));
+  return lines.length ? { include: [low - 0.07 * (high - low || Math.abs(low) || 1), high] } : undefined;
+}
+
+// Whole decades only where there are some: within one decade Plotly's own ticks are better.
+function decades(traces) {
+  const [low, high] = extent(traces, true);
+  return high / low > 30 ? Math.ceil(Math.log10(high / low) / 8) : undefined;
+}
+
+function yAxis(axis, lines, traces, options) {
+  const { log } = options;
+  return {
+    ...axis, title: { text: yTitle(options.metric, options.per_site), standoff: 6 }, type: log ? "log" : "linear",
+    hoverformat: log ? ".3~e" : ".6~g", exponentformat: "power", dtick: log ? decades(traces) : undefined,
+    autorangeoptions: log ? undefined : room(lines, traces),
+  };
+}
+
+export function buildLayout(tables, traces, options, theme, width) {
+  const narrow = width < NARROW_PX;
+  const log = options.y_log ?? metricOf(options.metric).log ?? false;
+  const { lines, shapes, annotations } = guides(tables, { ...options, log }, theme);
+  const legend = options.show_legend && tables.length > 0;
+  const small = narrow ? 11 : 12;
+  const axis = { gridcolor: theme.grid, zeroline: false, ticks: "outside", tickcolor: theme.grid, automargin: true };
+  const xTitle = { text: X_MODES[options.x_mode].title, standoff: 6 };
+  return {
+    margin: { l: narrow ? 44 : 60, r: 10, t: legend ? 34 : 12, b: 42 },
+    paper_bgcolor: theme.background, plot_bgcolor: theme.background,
+    font: { color: theme.text, family: theme.font, size: 12 },
+    uirevision: [options.metric, options.x_mode, options.x_log, log, options.per_site].join(),
+    hovermode: "x unified",
+    hoverlabel: { bgcolor: theme.background, bordercolor: theme.grid, font: { color: theme.text, size: small } },
+    showlegend: legend,
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: small }, itemwidth: 30 },
+    dragmode: narrow ? false : "zoom", shapes, annotations,
+    xaxis: { ...axis, title: xTitle, type: options.x_log ? "log" : "linear", nticks: narrow ? 5 : undefined },
+    yaxis: yAxis(axis, lines, traces, { ...options, log }),
+  };
+}
+
+/** Why there is nothing to see, or "" if there is something. */
+export function emptyText(tables, wanted, traces, options) {
+  if (traces.some((trace) => trace.x.length)) return "";
+  if (!wanted.length) return options.empty_text;
+  if (!tables.length) return "Waiting for data…";
+  const infos = tables.map((table) => table.info);
+  if (infos.every((info) => info.phase === "compiling")) return "Compiling…";
+  if (infos.every((info) => info.state === "queued")) return "Queued…";
+  if (infos.every((info) => info.state === "queued" || info.state === "starting")) return "Starting…";
+  if (options.metric === "error" && infos.every((info) => comparable(info.reference) === null)) {
+    return "No exact or estimated reference energy to compare with.";
+  }
+  return tables.some((table) => table.n) ? "These runs do not report this quantity." : "No steps yet…";
+}
+
+/** A sentence for screen readers. */
+export function describe(last, options) {
+  const what = yTitle(options.metric, options.per_site);
+  const short = (value) => Number(value.toPrecision(6));
+  const parts = last.map(({ table, x, y }) => `${nameOf(table)}: ${short(y)} at ${short(x)}`);
+  return `${what} against ${X_MODES[options.x_mode].title.toLowerCase()}. ${parts.join("; ") || "No data."}`;
+}
+
+export function fileName(tables, metric) {
+  const names = tables.map(nameOf).join("+").replaceAll(/[^\w.+-]+/g, "-").slice(0, 100);
+  return `${metric}_${names || "empty"}`;
+}
