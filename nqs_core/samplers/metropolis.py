@@ -5,9 +5,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Bool, Float, Inexact, Int, Int8, Int32, PRNGKeyArray
 
-from nqs_core.ansatze.base import Ansatz, flip
+from nqs_core.ansatze.base import Ansatz, LocalUpdates, Prepared, flip
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
@@ -22,20 +23,20 @@ class Chains(NamedTuple):
     sigma: Int8[Array, "n_chains n_sites"]
 
 
-class _Walk(NamedTuple):
+class Walk(NamedTuple):
+    """One chain within a call."""
+
     sigma: Int8[Array, " n_sites"]
     cache: Any
-    # Exchange moves: the sites with spin up first, so that an antiparallel pair is two entries. Flips: empty.
-    order: Int[Array, " n_ordered"]
 
 
 @component
 class Metropolis(Sampler):
     """Accept σ → σ' with probability min(1, |ψ(σ')/ψ(σ)|²); n_sites proposals are a sweep.
 
-    Flips pick a site uniformly; exchanges pick an up and a down spin uniformly, at any distance. Both are symmetric,
-    and exchanges keep the total S^z. Draws are n_sweeps sweeps apart, and chains go on from call to call.
-    The cache of the network is rebuilt at every draw, so that rounding does not pile up.
+    Flips pick a site uniformly. Exchanges pick a pair, three times in four a bond of nearest neighbours, else any two
+    sites, and stay where its spins are parallel; they keep the total S^z. Both are symmetric. Draws are n_sweeps sweeps
+    apart, and chains go on from call to call; the cache is rebuilt at every draw, so that rounding does not pile up.
     Source: Metropolis et al., J. Chem. Phys. 21, 1087 (1953).
 
     Raises:
@@ -84,63 +85,77 @@ class Metropolis(Sampler):
         sigma = self.sector.random(key_start, self.n_chains)
         if self.n_burn == 0:
             return Chains(sigma)
-        return Chains(_run(key_walk, self.sector, ansatz, params, sigma, self.n_burn * self.sector.n_sites)[0])
+        return Chains(self._run(key_walk, ansatz, params, sigma, self.n_burn)[0])
 
     def sample(
         self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, state: Chains
     ) -> tuple[Samples, Chains, SamplerInfo]:
-        n_draws = self.n_samples // self.n_chains
-        n_proposals = self.n_sweeps * self.sector.n_sites
-
         def draw(sigma: Array, key: PRNGKeyArray) -> tuple[Array, tuple[Array, Array, Array]]:
-            sigma, log_psi, acceptance = _run(key, self.sector, ansatz, params, sigma, n_proposals)
+            sigma, log_psi, acceptance = self._run(key, ansatz, params, sigma, self.n_sweeps)
             return sigma, (sigma, log_psi, acceptance)
 
-        sigma, (draws, log_psi, acceptance) = jax.lax.scan(draw, state.sigma, jax.random.split(key, n_draws))
+        keys = jax.random.split(key, self.n_samples // self.n_chains)
+        sigma, (draws, log_psi, acceptance) = jax.lax.scan(draw, state.sigma, keys)
         draws, log_psi = jnp.swapaxes(draws, 0, 1), jnp.swapaxes(log_psi, 0, 1)
         samples = Samples(draws, log_psi, jnp.zeros(log_psi.shape, jnp.float64))
         return samples, Chains(sigma), SamplerInfo(jnp.asarray(True), {"acceptance": jnp.mean(acceptance)})
 
+    def _run(
+        self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, sigma: Int8[Array, "n_chains n_sites"], n_sweeps: int
+    ) -> tuple[Array, Array, Float[Array, ""]]:
+        """`n_sweeps` sweeps of every chain: the last configurations, their log ψ, and the fraction accepted."""
+        updates = ansatz.local_updates()
+        prepared = updates.prepare(params)
+        n_chains, n_sites = sigma.shape
+        bonds = None if self.sector.sz is None else self.lattice.bonds()
 
-def _run(
-    key: PRNGKeyArray, sector: Sector, ansatz: Ansatz, params: Params, sigma: Int8[Array, "n_chains n_sites"], n: int
-) -> tuple[Array, Array, Float[Array, ""]]:
-    """`n` proposals on every chain: the last configurations, their log ψ, and the fraction accepted."""
-    updates = ansatz.local_updates()
-    prepared = updates.prepare(params)
+        def step(carry: tuple[Walk, Array], key: PRNGKeyArray) -> tuple[tuple[Walk, Array], None]:
+            walk, accepted = carry
+            key_move, key_accept = jax.random.split(key)
+            moves = propose(key_move, n_chains, n_sites, bonds)
+            # log1p(-u) with u in [0, 1) is finite: what should never be accepted never is.
+            log_u = jnp.log1p(-jax.random.uniform(key_accept, (n_chains,), jnp.float32))
+            walk, accept = jax.vmap(partial(transition, updates, prepared))(walk, moves, log_u)
+            return (walk, accepted + jnp.sum(accept, dtype=jnp.int32)), None
 
-    def start(sigma: Array) -> _Walk:
-        order = jnp.zeros(0, jnp.int32) if sector.sz is None else jnp.argsort(sigma, descending=True).astype(jnp.int32)
-        return _Walk(sigma, updates.cache(prepared, sigma), order)
-
-    def one(walk: _Walk, picks: Int[Array, " n_picks"], log_u: Float[Array, ""]) -> tuple[_Walk, Bool[Array, ""]]:
-        move = picks if sector.sz is None else walk.order[picks]
-        new = updates.advance(prepared, walk.cache, walk.sigma, move)
-        log_ratio = updates.log_psi(prepared, new) - updates.log_psi(prepared, walk.cache)
-        accept = log_u < 2 * log_ratio.real
-        order = walk.order if sector.sz is None else walk.order.at[picks].set(move[::-1])
-        proposed = _Walk(flip(walk.sigma, move), new, order)
-        return jax.tree.map(partial(jnp.where, accept), proposed, walk), accept
-
-    def step(carry: tuple[_Walk, Array], key: PRNGKeyArray) -> tuple[tuple[_Walk, Array], None]:
-        walk, accepted = carry
-        key_site, key_accept = jax.random.split(key)
-        picks = _picks(key_site, sector, len(sigma))
-        # log1p(-u) with u in [0, 1) is finite: what should never be accepted never is.
-        log_u = jnp.log1p(-jax.random.uniform(key_accept, (len(sigma),), jnp.float32))
-        walk, accept = jax.vmap(one)(walk, picks, log_u)
-        return (walk, accepted + jnp.sum(accept, dtype=jnp.int32)), None
-
-    begin = (jax.vmap(start)(sigma), jnp.zeros((), jnp.int32))
-    (walk, accepted), _ = jax.lax.scan(step, begin, jax.random.split(key, n))
-    log_psi = jax.vmap(partial(updates.log_psi, prepared))(walk.cache)
-    return walk.sigma, log_psi, accepted / (n * len(sigma))
+        begin = Walk(sigma, jax.vmap(partial(updates.cache, prepared))(sigma))
+        keys = jax.random.split(key, n_sweeps * n_sites)
+        (walk, accepted), _ = jax.lax.scan(step, (begin, jnp.zeros((), jnp.int32)), keys)
+        log_psi = jax.vmap(partial(updates.log_psi, prepared))(walk.cache)
+        return walk.sigma, log_psi, accepted / (len(keys) * n_chains)
 
 
-def _picks(key: PRNGKeyArray, sector: Sector, n_chains: int) -> Int[Array, "n_chains n_picks"]:
-    """A site for every chain, or the positions of an up and of a down spin in the order of `_Walk`."""
-    if sector.n_up is None:
-        return jax.random.randint(key, (n_chains, 1), 0, sector.n_sites, jnp.int32)
-    low = jnp.array([[0, sector.n_up]], jnp.int32)
-    high = jnp.array([[sector.n_up, sector.n_sites]], jnp.int32)
-    return jax.random.randint(key, (n_chains, 2), low, high, jnp.int32)
+def propose(
+    key: PRNGKeyArray, n_chains: int, n_sites: int, bonds: Int32[np.ndarray, "n_bonds 2"] | None
+) -> Int[Array, "n_chains move_size"]:
+    """One move for every chain: a site, or with `bonds` a pair of sites."""
+    if bonds is None:
+        return jax.random.randint(key, (n_chains, 1), 0, n_sites, jnp.int32)
+    # Bonds alone let magnetisation diffuse: slow on large lattices. Pairs at any distance alone are rarely accepted.
+    # Slowest mode of the Heisenberg ring of 16: 2.95, 8.5 and, mixed, 2.67 sweeps.
+    key_kind, key_bond, key_first, key_gap = jax.random.split(key, 4)
+    first = jax.random.randint(key_first, (n_chains,), 0, n_sites, jnp.int32)
+    gap = jax.random.randint(key_gap, (n_chains,), 1, n_sites, jnp.int32)
+    distant = jnp.stack([first, (first + gap) % n_sites], axis=1)
+    if len(bonds) == 0:
+        return distant
+    near = jnp.asarray(bonds)[jax.random.randint(key_bond, (n_chains,), 0, len(bonds), jnp.int32)]
+    return jnp.where(jax.random.bernoulli(key_kind, 0.75, (n_chains, 1)), near, distant)
+
+
+def log_acceptance(log_ratio: Inexact[Array, ""]) -> Float[Array, ""]:
+    """log |ψ(σ')/ψ(σ)|²: both proposals are symmetric."""
+    return 2 * log_ratio.real
+
+
+def transition(
+    updates: LocalUpdates, prepared: Prepared, walk: Walk, move: Int[Array, " move_size"], log_u: Float[Array, ""]
+) -> tuple[Walk, Bool[Array, ""]]:
+    """Accept `move` or stay; a pair of parallel spins stays. log_u: logarithm of a uniform number."""
+    new = updates.advance(prepared, walk.cache, walk.sigma, move)
+    log_ratio = updates.log_psi(prepared, new) - updates.log_psi(prepared, walk.cache)
+    accept = log_u < log_acceptance(log_ratio)
+    if move.shape[0] == 2:
+        accept &= walk.sigma[move[0]] != walk.sigma[move[1]]
+    moved = Walk(flip(walk.sigma, move), new)
+    return jax.tree.map(partial(jnp.where, accept), moved, walk), accept
