@@ -44,7 +44,7 @@ class Spool:
         self._folder, self._attempt = folder, attempt
         self._segment, self._pause = segment, pause
         self._count = self._trimmed = 0
-        self._file = open(_path(folder, attempt, 0), "xb", buffering=0)  # noqa: SIM115
+        self._file = open(_path(folder, attempt, 0), "ab", buffering=0)  # noqa: SIM115
         self._size = 0
 
     def append(self, line: bytes, give_up: Callable[[], bool], waiting: Callable[[], None]) -> None:
