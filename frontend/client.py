@@ -1,0 +1,171 @@
+"""The API as typed coroutines. The only way from the user interface to the data."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypedDict, cast
+
+import httpx
+
+
+class Reference(TypedDict, total=False):
+    """Energy in total units of H; `bound`: exact, estimate or upper."""
+
+    energy: float
+    method: str
+    bound: str
+    uncertainty: float | None
+    source: str
+    label: str
+
+
+class Run(TypedDict, total=False):
+    """One run as the API returns it; energies are totals, times are unix seconds, `eta_seconds` may be absent."""
+
+    id: str
+    name: str
+    state: str
+    desired: str
+    phase: str | None
+    step: int
+    n_steps: int
+    n_sites: int
+    energy: float | None
+    energy_error: float | None
+    energy_per_site: float | None
+    relative_error: float | None
+    variance: float | None
+    v_score: float | None
+    acceptance: float | None
+    r_hat: float | None
+    ess: float | None
+    jsd: float | None
+    n_samples: int | None
+    attempt: int
+    device: str | None
+    host: str | None
+    tags: list[str]
+    archived: bool
+    notes: str
+    config: dict[str, Any]
+    reference: Reference | None
+    result: dict[str, Any] | None
+    error: str | None
+    warnings: int
+    created: float
+    started: float | None
+    ended: float | None
+    eta_seconds: float | None
+    step_seconds: float | None
+    cloned_from: str | None
+
+
+class ApiError(Exception):
+    """The API refused: its own sentence, and the fields that it names."""
+
+    def __init__(self, status: int, detail: str, problems: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.problems = problems
+
+
+class Unreachable(ApiError):
+    """The API does not answer; nothing is known about what was asked."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(0, detail)
+
+
+def _refusal(response: httpx.Response) -> ApiError:
+    """The error of an answer with status >= 400; a body that is no JSON object becomes one plain sentence."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or not isinstance(body.get("detail"), str):
+        return ApiError(response.status_code, f"The server answered {response.status_code} {response.reason_phrase}.")
+    errors = [e for e in body.get("errors") or [] if isinstance(e, dict)]
+    problems = tuple((str(e.get("where", "")), str(e.get("problem", ""))) for e in errors)
+    return ApiError(response.status_code, body["detail"], problems)
+
+
+class Client:
+    """One connection pool to one API.
+
+    Raises (every method):
+        Unreachable: no answer. ApiError: the API refused.
+    """
+
+    def __init__(
+        self, base_url: str, token: str | None = None, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.AsyncClient(
+            base_url=base_url, headers=headers, timeout=20, transport=transport, trust_env=False, follow_redirects=False
+        )
+
+    @classmethod
+    def from_environment(cls) -> "Client":
+        """SPINSCOPE_API (default http://127.0.0.1:8000) and SPINSCOPE_TOKEN."""
+        return cls(os.environ.get("SPINSCOPE_API", "http://127.0.0.1:8000"), os.environ.get("SPINSCOPE_TOKEN") or None)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _call(self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+        params = {k: v for k, v in (query or {}).items() if v is not None}
+        try:
+            response = await self._http.request(method, path, json=body, params=params)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"The server does not answer ({type(error).__name__}).") from error
+        if response.status_code in (502, 503, 504):
+            raise Unreachable(f"The server is not ready ({response.status_code}).")
+        if response.is_error:
+            raise _refusal(response)
+        return response.json() if response.content else None
+
+    async def health(self) -> dict[str, Any]:
+        return await self._call("GET", "/api/health")
+
+    async def catalog(self) -> dict[str, Any]:
+        return await self._call("GET", "/api/catalog")
+
+    async def validate(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The full configuration, sizes, reference and warnings of `config`, without starting anything."""
+        return await self._call("POST", "/api/validate", body=config)
+
+    async def list_runs(self, *, archived: str = "any", limit: int = 500, offset: int = 0) -> tuple[list[Run], int]:
+        page = await self._call("GET", "/api/runs", query={"archived": archived, "limit": limit, "offset": offset})
+        return cast(list[Run], page["runs"]), int(page["total"])
+
+    async def get_run(self, run: str) -> Run:
+        return await self._call("GET", f"/api/runs/{run}")
+
+    async def submit(self, config: Mapping[str, Any]) -> Run:
+        return await self._call("POST", "/api/runs", body=config)
+
+    async def update(self, run: str, **fields: Any) -> Run:
+        """Change `name`, `tags` or `archived`."""
+        return await self._call("PATCH", f"/api/runs/{run}", body=fields)
+
+    async def delete(self, run: str) -> None:
+        await self._call("DELETE", f"/api/runs/{run}")
+
+    async def stop(self, run: str) -> Run:
+        return await self._call("POST", f"/api/runs/{run}/stop")
+
+    async def resume(self, run: str) -> Run:
+        return await self._call("POST", f"/api/runs/{run}/resume")
+
+    async def clone(self, run: str, patch: Mapping[str, Any] | None = None) -> Run:
+        """A new run with the same configuration, changed by a JSON merge patch."""
+        return await self._call("POST", f"/api/runs/{run}/clone", body=dict(patch or {}))
+
+    async def events(self, run: str, after: int = 0) -> tuple[list[dict[str, Any]], int]:
+        page = await self._call("GET", f"/api/runs/{run}/events", query={"after": after})
+        return page["events"], int(page["last_seq"])
+
+
+def export_url(run: str, kind: str) -> str:
+    """Where the browser itself downloads a run; the same origin as the page."""
+    return f"/api/runs/{run}/export?format={kind}"

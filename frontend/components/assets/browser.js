@@ -1,0 +1,35 @@
+// What only the browser knows: the width of the window, and what this visitor wants remembered.
+
+const stores = { local: () => localStorage, session: () => sessionStorage };
+const PREFIX = "spinscope:";
+
+function read(kind) {
+  const found = {};
+  try {
+    const store = stores[kind]();
+    for (let i = 0; i < store.length; i += 1) {
+      const key = store.key(i);
+      if (key.startsWith(PREFIX)) found[key.slice(PREFIX.length)] = store.getItem(key);
+    }
+  } catch {
+    // Storage may be forbidden: nothing is remembered then.
+  }
+  return found;
+}
+
+function write(kind, values) {
+  try {
+    for (const [key, value] of Object.entries(values)) stores[kind]().setItem(PREFIX + key, value);
+  } catch {
+    // As above, or full.
+  }
+}
+
+export function render({ model, el }) {
+  el.style.display = "none";
+  model.on("local", () => write("local", model.local));
+  model.on("session", () => write("session", model.session));
+  model.on("copy", () => navigator.clipboard?.writeText(location.href));
+  // One message: the page is built up from it once.
+  model.send_msg({ width: window.innerWidth, local: read("local"), session: read("session") });
+}

@@ -1,0 +1,38 @@
+"""Two small components: what only the browser knows, and a formula."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import param
+from panel.custom import JSComponent
+
+ASSETS = pathlib.Path(__file__).parent / "assets"
+
+
+class Browser(JSComponent):
+    """Width of the window and remembered texts, told once after load; `local` and `session` are written back."""
+
+    local = param.Dict(default={}, doc="Texts for localStorage: remembered for good.")
+    session = param.Dict(default={}, doc="Texts for sessionStorage: remembered for this tab.")
+    copy = param.Integer(default=0, doc="Counts up to copy the page's address.")
+
+    _esm = ASSETS / "browser.js"
+
+    def __init__(self, on_ready: Callable[[int, dict[str, str], dict[str, str]], None], **params: Any) -> None:
+        super().__init__(**params)
+        self._on_ready = on_ready
+
+    def _handle_msg(self, data: Any) -> None:
+        width = int(data.get("width") or 0)
+        self._on_ready(width, dict(data.get("local") or {}), dict(data.get("session") or {}))
+
+
+class Formula(JSComponent):
+    """LaTeX, set as MathML by KaTeX."""
+
+    latex = param.String(default="")
+    display = param.Boolean(default=True)
+
+    _esm = ASSETS / "formula.js"
+    _stylesheets: ClassVar[list[str]] = [":host{overflow-x:auto;overflow-y:hidden} math{font-size:1.08em}"]

@@ -1,0 +1,28 @@
+"""Which charts stand under which tab: a new plot is one line here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Chart:
+    """`metric` is a name that the live chart knows, or any scalar that runs report."""
+
+    metric: str
+    title: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+TABS: dict[str, tuple[str, tuple[Chart, ...]]] = {
+    "energy": ("Energy", (Chart("energy", "Energy"), Chart("error", "Distance to the reference"))),
+    "variance": ("Variance", (Chart("variance", "Variance"), Chart("v_score", "V-score"))),
+    "sampling": (
+        "Sampling",
+        (Chart("acceptance", "Acceptance"), Chart("r_hat", "Split R̂"), Chart("ess", "Effective sample size"),
+         Chart("step_seconds", "Time per step")),
+    ),
+    "distribution": ("Distribution", (Chart("jsd", "Jensen–Shannon divergence to exact |ψ|²"),)),
+    "compare": ("Compare", ()),
+}  # fmt: skip
+X_AXES = {"Steps": "step", "Time": "time", "Samples": "samples"}
+SCALES = {"Per site": "site", "Total": "total"}

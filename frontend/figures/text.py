@@ -1,0 +1,164 @@
+"""Numbers and runs in words, as one would write them in a paper."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from frontend.client import Run
+
+NONE = "–"
+
+
+def finite(value: Any) -> float | None:
+    """The number, or None for what is missing, NaN or infinite."""
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def with_error(value: Any, error: Any, digits: int = 6) -> str:
+    """-1.27528(4): the error in units of the last digit, two digits of it when it begins with 1."""
+    number, sigma = finite(value), finite(error)
+    if number is None:
+        return NONE
+    if sigma is None or sigma <= 0:
+        return minus(f"{number:.{digits}f}")
+    exponent = math.floor(math.log10(sigma))
+    places = -exponent + (1 if sigma / 10.0**exponent < 1.95 else 0)
+    if places <= 0:
+        return minus(f"{number:.0f}({sigma:.0f})")
+    if places > 14:
+        return minus(f"{number:.14f}")
+    return minus(f"{number:.{places}f}({round(sigma * 10**places)})")
+
+
+def minus(text: str) -> str:
+    """A real minus sign, of the width of a digit."""
+    return text.replace("-", "−")
+
+
+def small(value: Any, digits: int = 1) -> str:
+    """3.1e−4: for errors and variances."""
+    number = finite(value)
+    if number is None:
+        return NONE
+    if number == 0:
+        return "0"
+    mantissa, _, exponent = f"{number:.{digits}e}".partition("e")
+    return minus(f"{mantissa}e{int(exponent)}")
+
+
+def plain(value: Any, digits: int = 4) -> str:
+    """A number of ordinary size to `digits` significant digits."""
+    number = finite(value)
+    return NONE if number is None else minus(f"{number:.{digits}g}")
+
+
+def count(value: Any) -> str:
+    """12 400 with narrow spaces."""
+    number = finite(value)
+    return NONE if number is None else f"{int(number):,}".replace(",", "\u202f")
+
+
+def duration(seconds: Any) -> str:
+    """0.8 s, 42 s, 3 min 20 s, 2 h 5 min."""
+    value = finite(seconds)
+    if value is None or value < 0:
+        return NONE
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 60:
+        return f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def step_time(seconds: Any) -> str:
+    """The time of one step: in milliseconds below a second."""
+    value = finite(seconds)
+    if value is None:
+        return NONE
+    return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def memory(n_bytes: Any) -> str:
+    value = finite(n_bytes)
+    if value is None:
+        return NONE
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f} B"
+
+
+def _pretty(name: str) -> str:
+    return name.upper() if len(name) <= 4 else name.replace("_", " ").capitalize()
+
+
+def lattice(config: Mapping[str, Any]) -> str:
+    """chain 16, square 4×4 open."""
+    spec = config.get("lattice") or {}
+    params = spec.get("params") or {}
+    size = params.get("extent", params.get("length"))
+    extent = "×".join(str(n) for n in size) if isinstance(size, (list, tuple)) else str(size or "")
+    periodic = params.get("periodic", True)
+    flags = periodic if isinstance(periodic, (list, tuple)) else [periodic]
+    kind = "" if all(flags) else " open" if not any(flags) else " cylinder"
+    return f"{spec.get('name', '')} {extent}{kind}".strip()
+
+
+def model(config: Mapping[str, Any]) -> str:
+    """TFIM h=1 · chain 16. A leading coupling of 1 is the unit of energy and goes without saying."""
+    spec = config.get("hamiltonian") or {}
+    params = spec.get("params") or {}
+    numbers = [(k, v) for k, v in params.items() if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    said = [f"{k}={v:g}" for i, (k, v) in enumerate(numbers) if i > 0 or v != 1]
+    words = " ".join([_pretty(str(spec.get("name", ""))), *said])
+    sz = (config.get("sector") or {}).get("sz")
+    sector = "" if sz is None else f" · Sᶻ={sz:g}"
+    return minus(f"{words} · {lattice(config)}{sector}")
+
+
+def component(config: Mapping[str, Any], family: str) -> str:
+    return str((config.get(family) or {}).get("name") or "auto")
+
+
+def per_site(run: Run, scale: str = "site") -> tuple[float | None, float | None]:
+    """Energy and its error, per site or total; the final measurement wins over the last step."""
+    result = run.get("result") or {}
+    energy = finite(result.get("energy")) if result else None
+    error = finite(result.get("energy_error")) if energy is not None else finite(run.get("energy_error"))
+    energy = finite(run.get("energy")) if energy is None else energy
+    n = (run.get("n_sites") or 1) if scale == "site" else 1
+    return (None if energy is None else energy / n, None if error is None else error / n)
+
+
+def verdict(run: Run) -> tuple[str, str]:
+    """What the distance to the reference means, and how to colour it (success, info, warning or error)."""
+    reference = run.get("reference") or {}
+    e0, bound = finite(reference.get("energy")), reference.get("bound")
+    energy, error = per_site(run, "total")
+    if e0 is None or energy is None or e0 == 0:
+        return "", "info"
+    z = (energy - e0) / error if error else 0.0
+    rel = (energy - e0) / abs(e0)
+    if bound == "exact" and z < -3:
+        return f"{-z:.1f} σ below the exact energy: unmixed chains, too few samples, or another model", "error"
+    if bound == "upper":
+        if z < -3:
+            return "below the upper bound: this run improves on the reference", "success"
+        return f"{small(abs(rel))} from an upper bound", "info"
+    size = abs(rel)
+    words = (
+        (1e-4, "agrees to better than 10⁻⁴", "success"),
+        (1e-3, "agrees to better than 10⁻³", "success"),
+        (1e-2, "within 1 % of the reference", "info"),
+    )
+    for limit, text, colour in words:
+        if size < limit:
+            return text, colour
+    busy = run.get("state") in ("queued", "starting", "running")
+    return ("still far from the reference" if busy else "did not reach the reference"), "info" if busy else "warning"

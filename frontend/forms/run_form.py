@@ -1,0 +1,257 @@
+"""The form of a run, built from the catalog: one section per family, each with the fields of the chosen component."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from frontend.forms.schema import Field, FieldError, field, fields
+from frontend.forms.widgets import MARGIN, Control
+
+FAMILIES = ("lattice", "hamiltonian", "ansatz", "sampler", "optimizer")
+TITLES = {
+    "lattice": "Lattice",
+    "hamiltonian": "Hamiltonian",
+    "ansatz": "Ansatz",
+    "sampler": "Sampler",
+    "optimizer": "Optimizer",
+}
+AUTO = "automatic"
+RUN_FIELDS = ("n_steps", "seed", "precision", "measure")
+SZ = Field(
+    name="sz",
+    title="Total Sᶻ",
+    kind="float",
+    help="The run stays in the sector of this total magnetisation: exchange moves, or masked sampling",
+    unit="ħ",
+    default=0.0,
+)
+
+
+class Section:
+    """One family: a choice of registered names, and the fields of the chosen one. Fields keep what was typed."""
+
+    def __init__(
+        self, family: str, entries: Mapping[str, Any], rule: Mapping[str, Any], changed: Callable[[], None]
+    ) -> None:
+        self.family = family
+        self.fallback: Mapping[str, Any] = rule.get("default") or {}
+        optional = "default" in rule and not self.fallback
+        if optional:  # what is left out is chosen by the server, to fit the ansatz
+            entries = {AUTO: {"summary": rule.get("description", "")}, **entries}
+        self.entries = entries
+        self._changed = changed
+        self._controls: dict[str, dict[str, Control]] = {}
+        self._silent = False
+        names = list(entries)
+        self.select = pmui.Select(
+            label=TITLES.get(family, family), options=names, value=names[0] if names else None, size="small",
+            sizing_mode="stretch_width", margin=(12, 0, 5, 0),
+        )  # fmt: skip
+        self.select.param.watch(self._on_select, "value")
+        self.body = pmui.FlexBox(sizing_mode="stretch_width", margin=0, gap="0px 10px")
+        self._show()
+
+    @property
+    def name(self) -> str:
+        return str(self.select.value)
+
+    @property
+    def entry(self) -> Mapping[str, Any]:
+        return self.entries.get(self.name, {})
+
+    @property
+    def controls(self) -> dict[str, Control]:
+        """The fields of the chosen component, made when it is chosen first."""
+        if self.name not in self._controls:
+            specs = fields(self.entry.get("schema") or {})
+            self._controls[self.name] = {spec.name: Control(spec, self._on_field) for spec in specs}
+        return self._controls[self.name]
+
+    def _on_select(self, event: Any) -> None:
+        self._show()
+        if not self._silent:
+            self._changed()
+
+    def _on_field(self) -> None:
+        self._axes()
+        self._changed()
+
+    def _axes(self) -> None:
+        """Where one field lists the extent along each axis, flags come one per axis too."""
+        n_axes = 1
+        for control in self.controls.values():
+            if control.spec.kind == "ints":
+                try:
+                    n_axes = len(control.value)
+                except FieldError:
+                    return
+                break
+        for control in self.controls.values():
+            if control.spec.kind == "flags":
+                control.axes(n_axes)
+
+    def _show(self) -> None:
+        controls = list(self.controls.values())
+        self._axes()
+        # Two short fields share a line; switches and an odd last one take the whole line.
+        short = [c for c in controls if c.spec.kind != "bool"]
+        for control in controls:
+            alone = control.spec.kind == "bool" or (control is short[-1] and len(short) % 2 == 1)
+            control.widget.styles = {"flex": "1 1 100%" if alone else "1 1 calc(50% - 5px)", "min-width": "0"}
+            control.widget.min_width = 0
+        self.body.objects = [c.widget for c in [*short, *(c for c in controls if c not in short)]]
+        self.select.description = f"{self.entry.get('summary', '')}"
+
+    def set(self, name: str, params: Mapping[str, Any]) -> None:
+        """Choose a component with these parameters; what is left out takes its default."""
+        self._silent = True
+        try:
+            if name in self.entries:
+                self.select.value = name
+            for key, control in self.controls.items():
+                control.set(params.get(key, control.spec.default))
+                control.error("")
+            self._axes()
+        finally:
+            self._silent = False
+
+    def read(self, errors: dict[str, str]) -> dict[str, Any] | None:
+        """The spec, None where the server chooses; what does not fit is marked and noted in `errors`."""
+        if self.name == AUTO:
+            return None
+        params: dict[str, Any] = {}
+        for key, control in self.controls.items():
+            try:
+                value = control.check()
+            except FieldError as error:
+                errors[f"{self.family}.{key}"] = str(error)
+                continue
+            if value is not None or not control.spec.optional:
+                params[key] = value
+        return {"name": self.name, "params": params}
+
+
+class RunForm:
+    """Everything that determines a run. `changed` is called after every change by the user."""
+
+    def __init__(self, catalog: Mapping[str, Any], changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._extra: dict[str, Any] = {}
+        run_schema = catalog.get("run") or {}
+        properties = run_schema.get("properties") or {}
+        name = Field(name="name", title="Name", kind="text", help="How the run is called in the table", max_length=200)
+        tags = Field(name="tags", title="Tags", kind="text", help="Words separated by commas, to find runs again")
+        self.name = Control(name, changed)
+        self.tags = Control(tags, changed)
+        self.sections = {
+            f: Section(f, catalog.get(f) or {}, properties.get(f) or {}, self._on_section) for f in FAMILIES
+        }
+        run_specs = [field(n, properties[n], run_schema) for n in RUN_FIELDS if n in properties]
+        self.run = {spec.name: Control(spec, changed) for spec in run_specs}
+        self.fixed = pmui.Switch(
+            label="Fix the magnetisation", value=False, size="small", margin=MARGIN,
+            description="This Hamiltonian conserves the total S^z; the run may stay in one sector.",
+        )  # fmt: skip
+        self.sz = Control(SZ, changed)
+        self.fixed.param.watch(lambda event: self._on_section(), "value")
+        self.sector = pn.Column(self.fixed, self.sz.widget, sizing_mode="stretch_width", margin=0)
+        self._show_sector()
+
+    def _on_section(self) -> None:
+        self._show_sector()
+        self._changed()
+
+    @property
+    def _conserves_sz(self) -> bool:
+        return bool(self.sections["hamiltonian"].entry.get("conserves_sz", True))
+
+    def _show_sector(self) -> None:
+        self.sector.visible = self._conserves_sz
+        self.sz.widget.visible = self._conserves_sz and bool(self.fixed.value)
+
+    def view(self, *, between: Any = None) -> list[Any]:
+        """The widgets from top to bottom; `between` stands under the Hamiltonian's fields."""
+        out: list[Any] = []
+        for family, section in self.sections.items():
+            out += [section.select, section.body]
+            if family == "hamiltonian":
+                out += [self.sector, *([between] if between is not None else [])]
+        cells = list(self.run.values())
+        for control in (*cells, self.name, self.tags):
+            control.widget.styles = {"flex": "1 1 calc(50% - 5px)", "min-width": "0"}
+            control.widget.min_width = 0
+        title = pmui.Typography("Run", variant="subtitle2", margin=(12, 0, 2, 0))
+        widgets = [*(c.widget for c in cells), self.name.widget, self.tags.widget]
+        return [*out, title, pmui.FlexBox(*widgets, sizing_mode="stretch_width", margin=0, gap="0px 10px")]
+
+    def read(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """The configuration, and what does not fit in it by field; fields are marked on the way."""
+        errors: dict[str, str] = {}
+        config: dict[str, Any] = copy.deepcopy(self._extra)
+        for key, control in (("name", self.name), *self.run.items()):
+            try:
+                config[key] = control.check()
+            except FieldError as error:
+                errors[key] = str(error)
+        for family, section in self.sections.items():
+            if (spec := section.read(errors)) is not None:
+                config[family] = spec
+        sector = dict(self._extra.get("sector") or {})
+        sector.pop("sz", None)
+        if self._conserves_sz and self.fixed.value:
+            try:
+                sector["sz"] = self.sz.check()
+            except FieldError as error:
+                errors["sector.sz"] = str(error)
+        config.pop("sector", None)
+        if sector:
+            config["sector"] = sector
+        return config, errors
+
+    @property
+    def tag_list(self) -> list[str]:
+        return split_tags(self.tags.value)
+
+    def fill(self, config: Mapping[str, Any], tags: list[str] | None = None) -> None:
+        """Show a configuration: a preset's, or another run's. Keys without a widget are carried along unchanged."""
+        shown = {*FAMILIES, *self.run, "name"}
+        self._extra = {k: copy.deepcopy(v) for k, v in config.items() if k not in shown and v is not None}
+        self.name.set(config.get("name", ""))
+        if tags is not None:
+            self.tags.set(", ".join(tags))
+        for family, section in self.sections.items():
+            spec = config.get(family) or section.fallback
+            section.set(spec.get("name", AUTO), spec.get("params") or {})
+        for key, control in self.run.items():
+            control.set(config.get(key, control.spec.default))
+        sz = (config.get("sector") or {}).get("sz")
+        self.fixed.value = sz is not None
+        self.sz.set(0.0 if sz is None else float(sz))
+        self._show_sector()
+
+    def mark(self, found: Mapping[str, str]) -> dict[str, str]:
+        """Put messages under the fields they name; returns those that name no field here."""
+        rest = {}
+        for where, what in found.items():
+            control = self._control(where)
+            if control is None:
+                rest[where] = what
+            else:
+                control.error(what)
+        return rest
+
+    def _control(self, where: str) -> Control | None:
+        family, _, key = where.partition(".")
+        if family in self.sections:
+            return self.sections[family].controls.get(key)
+        if where in ("sector.sz", "sector"):
+            return self.sz if self.sz.widget.visible else None
+        return self.name if where == "name" else self.run.get(where)
+
+
+def split_tags(text: str) -> list[str]:
+    """Words between commas, each once."""
+    return list(dict.fromkeys(t.strip() for t in text.split(",") if t.strip()))

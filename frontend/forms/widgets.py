@@ -1,0 +1,124 @@
+"""A field as a widget of its kind."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import panel_material_ui as pmui
+from panel.util import edit_readonly
+
+from frontend.forms.schema import Field, FieldError, parse, show
+
+MARGIN = (5, 0)
+
+
+def flag_options(n_axes: int, default: Any = True) -> dict[str, Any]:
+    """One flag for all axes, or one per axis, in words: {"yes": True, "no": False, "yes, no": [True, False], ...}."""
+    options: dict[str, Any] = {"yes": True, "no": False}
+    if 1 < n_axes <= 4:
+        for flags in itertools.product((True, False), repeat=n_axes):
+            if len(set(flags)) > 1:
+                options[", ".join("yes" if f else "no" for f in flags)] = list(flags)
+    if isinstance(default, (list, tuple)) and list(default) not in options.values():
+        options[", ".join("yes" if f else "no" for f in default)] = list(default)
+    return options
+
+
+def set_text(widget: pmui.TextInput, words: str) -> None:
+    """Show `words`, also where something else has been typed but not yet left."""
+    widget.value = words
+    with edit_readonly(widget):
+        widget.value_input = words
+
+
+class Control:
+    """One field on the screen: `value` reads it, `set` writes it, `error` stands under it.
+
+    `changed` is called with every keystroke, so that the check keeps up with the typing.
+    """
+
+    def __init__(self, spec: Field, changed: Callable[[], None]) -> None:
+        self.spec = spec
+        self._changed = changed
+        self._silent = False
+        self.widget = self._build()
+        live = "value_input" if isinstance(self.widget, pmui.TextInput) else "value"
+        self.widget.param.watch(self._on_change, live)
+
+    def _build(self) -> Any:
+        spec = self.spec
+        common: dict[str, Any] = {
+            "label": spec.label,
+            "description": spec.tooltip,
+            "sizing_mode": "stretch_width",
+            "margin": MARGIN,
+        }
+        if spec.kind == "bool":
+            return pmui.Switch(value=bool(spec.default), size="small", **common)
+        if spec.kind == "choice":
+            options = {
+                "" if c is None else str(c): c for c in ((None, *spec.choices) if spec.optional else spec.choices)
+            }
+            return pmui.Select(options=options, value=spec.default, size="small", **common)
+        if spec.kind == "flags":
+            return pmui.Select(options=flag_options(1, spec.default), value=spec.default, size="small", **common)
+        text = show(spec, spec.default)
+        placeholder = "default" if spec.optional else ""
+        return pmui.TextInput(value=text, placeholder=placeholder, size="small", **common)
+
+    def _on_change(self, event: Any) -> None:
+        if not self._silent:
+            self._changed()
+
+    @property
+    def value(self) -> Any:
+        """The typed value.
+
+        Raises:
+            FieldError: what is typed does not fit.
+        """
+        if isinstance(self.widget, pmui.TextInput):
+            return parse(self.spec, self.widget.value_input or "")
+        return self.widget.value
+
+    def set(self, value: Any) -> None:
+        """Show a value without counting it as typed."""
+        self._silent = True
+        try:
+            if isinstance(self.widget, pmui.TextInput):
+                set_text(self.widget, show(self.spec, value))
+            elif self.spec.kind == "flags":
+                self.axes(len(value) if isinstance(value, (list, tuple)) else 1, value)
+            else:
+                self.widget.value = value
+        finally:
+            self._silent = False
+
+    def axes(self, n_axes: int, value: Any = None) -> None:
+        """Offer one flag per axis for a lattice of `n_axes` axes."""
+        keep = list(value) if isinstance(value, tuple) else self.widget.value if value is None else value
+        if isinstance(keep, list) and len(keep) != n_axes:
+            keep = keep[0]
+        options = flag_options(n_axes, keep)
+        was, self._silent = self._silent, True
+        try:
+            if self.widget.options != options or self.widget.value != keep:
+                self.widget.param.update(options=options, value=keep)
+        finally:
+            self._silent = was
+
+    def error(self, message: str) -> None:
+        """Mark the field, or unmark it with an empty message."""
+        widget = self.widget
+        if hasattr(widget, "helper_text") and (widget.helper_text or "") != message:
+            widget.param.update(helper_text=message, error_state=bool(message))
+
+    def check(self) -> Any:
+        """The value; a refusal is shown under the field and raised."""
+        try:
+            value = self.value
+        except FieldError as error:
+            self.error(str(error))
+            raise
+        self.error("")
+        return value

@@ -1,0 +1,60 @@
+"""`python -m frontend.main`: serves the pages on 127.0.0.1:SPINSCOPE_UI_PORT; the API passes visitors through."""
+
+import logging
+import os
+import signal
+from typing import Any
+
+import panel as pn
+from tornado.web import RequestHandler
+
+from frontend import theme
+from frontend.client import Client
+from frontend.state import Hub
+from frontend.views import ising, runs
+
+
+class Favicon(RequestHandler):
+    """Browsers ask for it whatever the page says."""
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "image/svg+xml")
+        self.finish(theme.FAVICON_SVG)
+
+
+def origins() -> frozenset[str]:
+    """Hosts whose pages may open a session's websocket, by any port (tunnels): this machine, SPINSCOPE_ALLOWED_HOSTS."""
+    names = [h.strip() for h in os.environ.get("SPINSCOPE_ALLOWED_HOSTS", "").split(",")]
+    return frozenset({"127.0.0.1", "localhost", *filter(None, names)})
+
+
+def serve(port: int) -> Any:
+    """The server, not started."""
+    theme.extension()
+    hub = Hub(Client.from_environment())
+    server = pn.serve(
+        {"/": lambda: runs.page(hub), "/ising": ising.page},
+        title={"/": f"Runs · {theme.NAME}", "/ising": f"Ising · {theme.NAME}"},
+        port=port, address="127.0.0.1", show=False, start=False, verbose=False,
+        extra_patterns=[(r"/favicon\.ico", Favicon)], check_unused_sessions_milliseconds=5000,
+        unused_session_lifetime_milliseconds=20000,
+    )  # fmt: skip
+    # Bokeh's own setting takes no host without a port, though its check does.
+    server._tornado._websocket_origins = origins()
+    server.io_loop.add_callback(hub.run)
+    return server
+
+
+def main() -> None:
+    logging.getLogger("bokeh.server").setLevel(logging.WARNING)
+    server = serve(int(os.environ.get("SPINSCOPE_UI_PORT", "8001")))
+    server.start()
+    loop = server.io_loop
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *args: loop.add_callback_from_signal(loop.stop))
+    loop.start()
+    server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Colours, type and the frame that every page shares."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import panel as pn
+import panel_material_ui as pmui
+
+NAME = "Spinscope"
+PAGES = (("Runs", "/", "show_chart"), ("Ising", "/ising", "grid_on"))
+
+# Quiet surfaces, one accent. The app bar has the surface's own colour in both themes: the curves carry the colour.
+THEME = {
+    "light": {
+        "palette": {
+            "primary": {"main": "#1f5fa8"},
+            "background": {"default": "#f3f5f8", "paper": "#ffffff"},
+            "text": {"primary": "#1b2430", "secondary": "#55606e"},
+            "divider": "#e1e6ec",
+        },
+        "shape": {"borderRadius": 8},
+        "typography": {"button": {"textTransform": "none"}, "fontSize": 13},
+    },
+    "dark": {
+        "palette": {
+            "primary": {"main": "#7db7f0"},
+            "background": {"default": "#0e1217", "paper": "#161b22"},
+            "text": {"primary": "#e6ebf1", "secondary": "#9aa7b5"},
+            "divider": "#2a323c",
+        },
+        "shape": {"borderRadius": 8},
+        "typography": {"button": {"textTransform": "none"}, "fontSize": 13},
+    },
+}
+
+# Readable on both surfaces (contrast at least 4.5): chips mix these with the theme's own text colour.
+STATES = {
+    "queued": "#a87900",
+    "starting": "#a87900",
+    "running": "#14884a",
+    "stopped": "#7a6a94",
+    "done": "#1f6fc4",
+    "failed": "#c8342b",
+}
+
+CHIP_CSS = (
+    ".chip{display:inline-block;padding:1px 9px;border-radius:10px;font-size:12px;line-height:18px;"
+    "font-weight:600;white-space:nowrap;"
+    "background:color-mix(in srgb,var(--c) 15%,transparent);"
+    "color:color-mix(in srgb,var(--c) 70%,var(--panel-on-surface-color))}"
+    + "".join(f".chip-{state}{{--c:{colour}}}" for state, colour in STATES.items())
+)
+
+# Okabe-Ito, for the dots that tell which curve is whose; the charts use the same order.
+CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a63d2", "#7f7f7f")
+DOT_CSS = (
+    ".dot{display:inline-block;width:10px;height:10px;border-radius:5px;margin-right:8px;box-sizing:border-box;"
+    "border:1.5px solid color-mix(in srgb,var(--panel-on-surface-color) 35%,transparent)}"
+    + "".join(f".dot.c{i}{{background:{colour};border-color:{colour}}}" for i, colour in enumerate(CURVES))
+)
+
+PAGE_SX = {
+    "& .MuiAppBar-root": {
+        "backgroundColor": "background.paper",
+        "backgroundImage": "none",
+        "color": "text.primary",
+        "boxShadow": "none",
+        "borderBottom": "1px solid",
+        "borderColor": "divider",
+    },
+    "& .MuiDrawer-paper": {"backgroundImage": "none", "borderColor": "divider"},
+    "& main": {"backgroundColor": "background.default", "overflowY": "auto"},
+    "& .MuiAppBar-root .title": {
+        "color": "text.primary",
+        "fontSize": {"xs": "1.05rem", "sm": "1.2rem"},
+        "fontWeight": 650,
+    },
+    "& .MuiToolbar-root": {"minHeight": "52px !important"},
+    "& .MuiAppBar-root .MuiToolbar-root": {"paddingLeft": "14px", "paddingRight": "14px"},
+}
+
+RAW_CSS = """
+:root { --bokeh-font-size: 13px; }
+body { margin: 0; }
+"""
+
+FAVICON_SVG = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#1f5fa8'/>"
+    "<path d='M10 24V8m-4 5 4-5 4 5M22 8v16m-4-5 4 5 4-5' fill='none' stroke='white' stroke-width='2.6' "
+    "stroke-linecap='round' stroke-linejoin='round'/></svg>"
+)
+FAVICON = "data:image/svg+xml," + quote(FAVICON_SVG)
+
+
+def navigation(current: str) -> pmui.Row:
+    """The links between the pages; real links, so that they open in a new tab too."""
+    links = [
+        pmui.Button(
+            label=label,
+            icon=icon,
+            href=url,
+            target="_self",
+            variant="text",
+            color="primary" if url == current else "default",
+            size="small",
+            margin=(0, 2),
+            sx={"fontWeight": 600 if url == current else 400, "minWidth": 0},
+        )
+        for label, url, icon in PAGES
+    ]
+    return pmui.Row(*links, margin=(0, 0, 0, 12))
+
+
+def page(
+    current: str,
+    main: Sequence[Any],
+    sidebar: Sequence[Any] = (),
+    header: Sequence[Any] = (),
+    sidebar_width: int = 340,
+    **params: Any,
+) -> pmui.Page:
+    """The frame: app bar with navigation and the dark switch, a sidebar (a closed drawer on phones), the content."""
+    label = next(name for name, url, _ in PAGES if url == current)
+    return pmui.Page(
+        title=NAME,
+        site_url="/",
+        main=list(main),
+        sidebar=list(sidebar),
+        header=[navigation(current), *header],
+        sidebar_width=sidebar_width,
+        sidebar_open=False,  # opened after load where there is room: on phones it would cover the page
+        theme_config=THEME,
+        favicon=FAVICON,
+        sx=PAGE_SX,
+        raw_css=[RAW_CSS],
+        meta_title=f"{label} · {NAME}",
+        meta_description="Variational Monte Carlo of spin models with neural quantum states, live.",
+        **params,
+    )
+
+
+def card(
+    *content: Any, title: str | None = None, tools: Sequence[Any] = (), margin: Any = 6, **params: Any
+) -> pmui.Paper:
+    """A flat panel with an optional title line; `tools` stand at its right end."""
+    head: list[Any] = []
+    if title is not None:
+        name = pmui.Typography(title, variant="subtitle1", margin=(0, 8, 0, 0), styles={"font-weight": "600"})
+        head = [pmui.FlexBox(name, *tools, align_items="center", margin=(8, 14, 2, 14), sizing_mode="stretch_width")]
+    return pmui.Paper(
+        *head,
+        *content,
+        elevation=0,
+        variant="outlined",
+        sizing_mode="stretch_width",
+        margin=margin,
+        sx={"overflow": "hidden", "backgroundImage": "none"},
+        **params,
+    )
+
+
+def extension() -> None:
+    """Panel's extensions, once per process."""
+    pn.extension("tabulator", "plotly", "katex", notifications=True, reconnect=True)

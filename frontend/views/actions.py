@@ -1,0 +1,255 @@
+"""What one can do with a run: buttons and the dialogs they open."""
+
+import copy
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from frontend.client import ApiError, Run, export_url
+from frontend.figures.details import flatten
+from frontend.forms import split_tags
+from frontend.forms.widgets import set_text
+from frontend.state import ACTIVE, Hub, View
+
+
+def merge_patch(path: str, value: Any) -> dict[str, Any]:
+    """The JSON merge patch that sets one dotted path."""
+    patch: Any = value
+    for key in reversed(path.split(".")):
+        patch = {key: patch}
+    return patch
+
+
+def as_value(typed: str, old: Any) -> Any:
+    """What is typed, as JSON where it is JSON and the old value was no text; integers stay floats where floats were."""
+    if isinstance(old, str):
+        return typed
+    try:
+        value = json.loads(typed)
+    except ValueError:
+        return typed
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+class Actions:
+    """Acts on the focused run. `clone_into_form` gets a configuration and tags."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        view: View,
+        clone_into_form: Callable[[dict[str, Any], list[str]], None],
+        copy_link: Callable[[], None],
+    ) -> None:
+        self._hub = hub
+        self._view = view
+        self._into_form = clone_into_form
+        self._copy_link = copy_link
+        self._buttons()
+        self._rename_dialog()
+        self._clone_dialog()
+        self._delete_dialog()
+
+    @property
+    def run(self) -> Run | None:
+        return self._hub.find(self._view.focused)
+
+    def _buttons(self) -> None:
+        def button(icon: str, label: str, do: Callable[[Any], Any], **more: Any) -> Any:
+            made = pmui.IconButton(icon=icon, description=label, label=label, size="small", margin=(0, 1), **more)
+            made.on_click(do)
+            return made
+
+        self.stop = button("stop_circle", "Stop", lambda e: self._act(self._hub.client.stop, "Stopping"))
+        self.resume = button("play_circle", "Resume", lambda e: self._act(self._hub.client.resume, "Resuming"))
+        self.clone = button("content_copy", "Clone", lambda e: self._open_clone())
+        self.edit = button("edit", "Rename and tag", lambda e: self._open_rename())
+        self.archive = button("archive", "Archive", lambda e: self._toggle_archive())
+        self.delete = button("delete", "Delete", lambda e: self._open_delete())
+        self.link = button("link", "Copy link to this view", lambda e: self._link())
+        self.export = pn.pane.HTML("", margin=(4, 4), stylesheets=[LINK_CSS])
+        self.bar = pmui.FlexBox(
+            self.stop, self.resume, self.clone, self.edit, self.archive, self.delete, self.link, self.export,
+            align_items="center", margin=(0, 6), gap="0px",
+        )  # fmt: skip
+
+    def dialogs(self) -> list[Any]:
+        return [self.rename_box, self.clone_box, self.delete_box]
+
+    def refresh(self) -> None:
+        """Offer what the run's state allows."""
+        run = self.run
+        self.bar.visible = run is not None
+        if run is None:
+            return
+        active = run.get("state") in ACTIVE
+        self.stop.visible = active
+        self.stop.disabled = run.get("desired") == "stop"
+        self.resume.visible = run.get("state") in ("stopped", "failed")
+        self.delete.disabled = active
+        archived = bool(run.get("archived"))
+        self.archive.param.update(
+            icon="unarchive" if archived else "archive", description="Restore" if archived else "Archive"
+        )
+        links = (f"<a href='{export_url(run['id'], kind)}' download>{kind.upper()}</a>" for kind in ("json", "csv"))
+        self.export.object = "".join(links)
+
+    async def _act(self, call: Callable[[str], Awaitable[Run | None]], words: str) -> None:
+        run = self.run
+        if run is None:
+            return
+        try:
+            changed = await call(run["id"])
+        except ApiError as error:
+            _say(error.detail, "error")
+            return
+        if changed and "state" in changed:
+            self._hub.put(changed)
+        _say(f"{words} {run.get('name') or 'the run'}.", "info")
+
+    async def _toggle_archive(self) -> None:
+        run = self.run
+        if run is not None:
+            archived = not run.get("archived")
+            await self._act(
+                lambda i: self._hub.client.update(i, archived=archived), "Archived" if archived else "Restored"
+            )
+
+    def _link(self) -> None:
+        self._copy_link()
+        _say("The link to this view is in the clipboard.", "info")
+
+    def _rename_dialog(self) -> None:
+        wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (6, 0), "size": "small"}
+        self.new_name = pmui.TextInput(label="Name", max_length=200, **wide)
+        self.new_tags = pmui.TextInput(label="Tags", helper_text="Words separated by commas", **wide)
+        save = pmui.Button(label="Save", color="primary", variant="contained", disable_elevation=True, margin=(8, 0))
+        save.on_click(self._save_name)
+        self.rename_box = _dialog("Rename and tag", self.new_name, self.new_tags, save)
+
+    def _open_rename(self) -> None:
+        if run := self.run:
+            for widget, words in (
+                (self.new_name, run.get("name") or ""),
+                (self.new_tags, ", ".join(run.get("tags") or [])),
+            ):
+                set_text(widget, words)
+            self.rename_box.open = True
+
+    async def _save_name(self, event: Any) -> None:
+        name, tags = self.new_name.value_input.strip(), split_tags(self.new_tags.value_input)
+        await self._act(lambda i: self._hub.client.update(i, name=name, tags=tags), "Saved")
+        self.rename_box.open = False
+
+    def _clone_dialog(self) -> None:
+        wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (6, 0), "size": "small"}
+        self.path = pmui.Select(label="Parameter to change", options={"nothing": ""}, value="", searchable=True, **wide)
+        self.value = pmui.TextInput(label="New value", **wide)
+        self.path.param.watch(self._show_old, "value")
+        launch = pmui.Button(
+            label="Clone and run", color="primary", variant="contained", disable_elevation=True, margin=0
+        )
+        into = pmui.Button(label="Open in the form", variant="outlined", margin=(0, 10))
+        launch.on_click(self._clone)
+        into.on_click(self._clone_to_form)
+        self.clone_box = _dialog("Clone this run", self.path, self.value, pn.Row(launch, into, margin=(10, 0, 0, 0)))
+
+    def _open_clone(self) -> None:
+        if run := self.run:
+            leaves = flatten(run.get("config") or {})
+            labels = {p.replace(".params", ""): p for p in leaves if not p.endswith(".name") and p != "name"}
+            self.path.param.update(options={"nothing": "", **labels}, value="")
+            self._show_old(None)
+            self.clone_box.open = True
+
+    def _show_old(self, event: Any) -> None:
+        run = self.run
+        old = flatten((run or {}).get("config") or {}).get(self.path.value, "")
+        words = old if isinstance(old, str) else json.dumps(old)
+        helper = f"Now {words}" if self.path.value else "An exact copy, with the same seed"
+        set_text(self.value, words)
+        self.value.param.update(disabled=not self.path.value, helper_text=helper, error_state=False)
+
+    def _patch(self, run: Run) -> dict[str, Any]:
+        if not self.path.value:
+            return {}
+        old = flatten(run.get("config") or {}).get(self.path.value)
+        return merge_patch(self.path.value, as_value(self.value.value_input, old))
+
+    async def _clone(self, event: Any) -> None:
+        run = self.run
+        if run is None:
+            return
+        try:
+            new = await self._hub.client.clone(run["id"], self._patch(run))
+            if "state" not in new:
+                new = await self._hub.client.get_run(new["id"])
+        except ApiError as error:
+            self.value.param.update(helper_text=error.detail, error_state=True)
+            return
+        self.clone_box.open = False
+        self._hub.put(new)
+        self._view.show(new["id"], self._hub.runs)
+
+    def _clone_to_form(self, event: Any) -> None:
+        if run := self.run:
+            config = copy.deepcopy(run.get("config") or {})
+            _merge(config, self._patch(run))
+            config["name"] = run.get("name") or config.get("name", "")
+            self._into_form(config, run.get("tags") or [])
+            self.clone_box.open = False
+
+    def _delete_dialog(self) -> None:
+        self.question = pmui.Typography("", variant="body2", margin=(4, 0, 12, 0))
+        sure = pmui.Button(label="Delete", color="error", variant="contained", disable_elevation=True, margin=0)
+        sure.on_click(self._delete)
+        self.delete_box = _dialog("Delete this run?", self.question, sure)
+
+    def _open_delete(self) -> None:
+        if run := self.run:
+            self.question.object = (
+                f"{run.get('name') or run['id'][:8]}, its curves and its checkpoints will be gone for good."
+            )
+            self.delete_box.open = True
+
+    async def _delete(self, event: Any) -> None:
+        run = self.run
+        self.delete_box.open = False
+        if run is None:
+            return
+        try:
+            await self._hub.client.delete(run["id"])
+        except ApiError as error:
+            _say(error.detail, "error")
+            return
+        self._hub.drop(run["id"])
+        self._view.forget(self._hub.runs)
+
+
+def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
+    for key, value in patch.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def _dialog(title: str, *content: Any) -> pmui.Dialog:
+    body = pn.Column(*content, sizing_mode="stretch_width", margin=(4, 4, 8, 4))
+    return pmui.Dialog(body, title=title, title_variant="h6", open=False, width_option="xs", show_close_button=True)
+
+
+def _say(words: str, kind: str) -> None:
+    if pn.state.notifications is not None:
+        pn.state.notifications.send(words, notification_type=kind, duration=5000 if kind == "error" else 2500)
+
+
+LINK_CSS = """
+:host{font-size:12.5px} a{color:var(--panel-primary-color);text-decoration:none;margin-left:8px;font-weight:600}
+a:hover,a:focus{text-decoration:underline}
+"""

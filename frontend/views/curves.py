@@ -1,0 +1,117 @@
+"""The curves of the selected runs, tab by tab, and the comparison."""
+
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from frontend import theme
+from frontend.components import LiveChart
+from frontend.figures import details
+from frontend.figures.charts import SCALES, TABS, X_AXES, Chart
+from frontend.state import Hub, View
+
+TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
+
+
+class Curves:
+    """Charts are made when their tab is opened first, and stay."""
+
+    def __init__(self, hub: Hub, view: View) -> None:
+        self._hub = hub
+        self._view = view
+        self._charts: dict[str, list[Any]] = {}
+        self.comparison = pn.pane.HTML(
+            "", sizing_mode="stretch_width", margin=(8, 16, 14, 16), stylesheets=[details.TABLE_CSS]
+        )
+        self.body = pn.Column(sizing_mode="stretch_width", margin=0)
+        self.tabs = self._toggle({title: name for name, (title, _) in TABS.items()}, "tab", "What is shown")
+        self.x_axis = self._toggle(X_AXES, "x", "Horizontal axis")
+        self.scale = self._toggle(SCALES, "scale", "Energies per site or total")
+        self.smooth = pmui.FloatSlider(
+            label="Smoothing", start=0, end=0.99, step=0.01, value=view.smooth, width=150, size="small", margin=(0, 10)
+        )
+        self.smooth.link(view, value="smooth")
+        view.param.watch(lambda event: self.smooth.param.update(value=event.new), "smooth")
+        view.param.watch(self._on_tab, "tab")
+        view.param.watch(lambda *events: self.push(), ["selected", "x", "smooth", "scale"])
+
+    def _toggle(self, options: dict[str, str], name: str, label: str) -> Any:
+        made = pmui.RadioButtonGroup(
+            options=options,
+            value=getattr(self._view, name),
+            size="small",
+            margin=(0, 4),
+            sx=TOGGLE_SX,
+            description=label,
+        )
+        made.link(self._view, value=name, bidirectional=True)
+        return made
+
+    def panel(self) -> Any:
+        self.tools = pmui.FlexBox(
+            self.x_axis,
+            self.scale,
+            self.smooth,
+            align_items="center",
+            gap="6px 4px",
+            margin=(0, 8),
+            sizing_mode="stretch_width",
+        )
+        head = pmui.FlexBox(self.tabs, align_items="center", margin=(10, 8, 8, 8), sizing_mode="stretch_width")
+        self._on_tab(None)
+        return theme.card(head, self.tools, self.body)
+
+    def _on_tab(self, event: Any) -> None:
+        tab = self._view.tab
+        if tab == "compare":
+            self.compare()
+            self.body.objects = [self.comparison]
+        else:
+            self.body.objects = [self._grid(tab)]
+        self.x_axis.visible = self.smooth.visible = tab != "compare"
+
+    def _grid(self, tab: str) -> Any:
+        if tab not in self._charts:
+            self._charts[tab] = [self._chart(chart) for chart in TABS[tab][1]]
+        cells = [self._cell(chart, made) for chart, made in zip(TABS[tab][1], self._charts[tab], strict=True)]
+        return pmui.Grid(*cells, container=True, spacing=0, sizing_mode="stretch_width", margin=(2, 6, 8, 6))
+
+    def _cell(self, chart: Chart, made: Any) -> Any:
+        title = pmui.Typography(chart.title, variant="subtitle2", margin=(6, 10, 0, 10))
+        return pmui.Grid(pn.Column(title, made, sizing_mode="stretch_width", margin=0), size={"xs": 12, "md": 6})
+
+    def _options(self) -> dict[str, Any]:
+        view = self._view
+        return {
+            "runs": list(view.selected),
+            "colours": dict(view.selected),
+            "x_mode": view.x,
+            "smoothing": view.smooth,
+            "per_site": view.scale == "site",
+        }
+
+    def _chart(self, chart: Chart) -> Any:
+        return LiveChart(
+            metric=chart.metric,
+            height=290,
+            sizing_mode="stretch_width",
+            margin=(0, 4, 4, 4),
+            **dict(chart.options),
+            **self._options(),
+        )
+
+    def push(self) -> None:
+        """Tell every chart the visitor's choices."""
+        for charts in self._charts.values():
+            for chart in charts:
+                chart.param.update(**self._options())
+        self.compare()
+
+    def compare(self) -> None:
+        if self._view.tab != "compare":
+            return
+        runs = [run for r in self._view.selected if (run := self._hub.find(r))]
+        text = details.comparison(runs, self._view.selected, self._view.scale)
+        if text != self.comparison.object:
+            self.comparison.object = text

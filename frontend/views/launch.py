@@ -1,0 +1,201 @@
+"""The form of a new run: presets, live check, Launch."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from frontend.client import ApiError, Run, Unreachable
+from frontend.components.browser import Formula
+from frontend.figures import text
+from frontend.forms import RunForm, locate
+from frontend.state import Hub
+
+DEBOUNCE_SECONDS = 0.25
+OWN = "Own configuration"
+
+
+class LaunchPanel:
+    """Sidebar of the runs page. `launched` is awaited with the new run; `remember` gets the draft after each change."""
+
+    def __init__(
+        self, hub: Hub, launched: Callable[[Run], Awaitable[None]], remember: Callable[[str], None] = lambda draft: None
+    ) -> None:
+        self._hub = hub
+        self._launched = launched
+        self._remember = remember
+        self._check: asyncio.Task[None] | None = None
+        self._filling = False
+        catalog = hub.catalog or {}
+        self._presets = {str(p["title"]): p for p in catalog.get("presets") or []}
+        self.form = RunForm(catalog, self._on_change)
+        self.preset = pmui.Select(
+            label="Start from", options=[*self._presets, OWN], value=next(iter(self._presets), OWN), size="small",
+            sizing_mode="stretch_width", margin=(8, 0, 2, 0),
+        )  # fmt: skip
+        self.preset.param.watch(self._on_preset, "value")
+        self.formula = Formula(sizing_mode="stretch_width", margin=(8, 0, 2, 0), min_height=30)
+        self.facts = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 0, 6, 0), stylesheets=[FACTS_CSS])
+        self.alert = pmui.Alert("", severity="error", visible=False, sizing_mode="stretch_width", margin=(0, 0, 6, 0))
+        self.notes = pmui.Alert("", severity="warning", visible=False, sizing_mode="stretch_width", margin=(0, 0, 6, 0))
+        self.button = pmui.Button(
+            label="Launch", icon="play_arrow", color="primary", variant="contained", sizing_mode="stretch_width",
+            margin=(2, 0), size="medium", disable_elevation=True,
+        )  # fmt: skip
+        self.button.on_click(self._launch)
+        if first := next(iter(self._presets.values()), None):
+            self.form.fill(first["config"])
+        self._local_formula()
+
+    def view(self) -> list[Any]:
+        head = pmui.Typography("New run", variant="h6", margin=0, styles={"font-weight": "650"})
+        top = pn.Column(head, self.preset, self.formula, *self.form.view(), margin=(14, 18, 14, 18))
+        top.sizing_mode = "stretch_width"
+        foot = pmui.Paper(
+            self.alert, self.notes, self.facts, self.button, elevation=0, square=True, sizing_mode="stretch_width",
+            margin=0, sx={"padding": "10px 18px 12px", "borderTop": "1px solid", "borderColor": "divider"},
+            styles={"position": "sticky", "bottom": "0", "z-index": "3"},
+        )  # fmt: skip
+        return [top, foot]
+
+    def draft(self) -> str:
+        """What is in the form, as text that `restore` takes."""
+        config, errors = self.form.read()
+        return (
+            json.dumps({"config": config, "tags": self.form.tag_list, "preset": self.preset.value})
+            if not errors
+            else ""
+        )
+
+    def restore(self, draft: str) -> None:
+        """Show a draft of an earlier load of the page; what is broken is ignored."""
+        try:
+            saved = json.loads(draft)
+            self.use(saved["config"], list(saved["tags"]), preset=str(saved.get("preset", OWN)))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+
+    def use(self, config: dict[str, Any], tags: list[str], preset: str = OWN) -> None:
+        """Fill the form with the configuration of another run."""
+        self._name_preset(preset if preset in self.preset.options else OWN)
+        self.form.fill(config, tags)
+        self._on_change()
+
+    def _name_preset(self, name: str) -> None:
+        self._filling = True
+        try:
+            self.preset.value = name
+        finally:
+            self._filling = False
+
+    def _on_preset(self, event: Any) -> None:
+        if not self._filling and event.new in self._presets:
+            self.form.fill(self._presets[event.new]["config"])
+            self._on_change()
+
+    def _on_change(self) -> None:
+        if self._check is not None:
+            self._check.cancel()
+        self._check = asyncio.get_running_loop().create_task(self._validate())
+
+    def start(self) -> None:
+        """Check the first configuration, once the page is up."""
+        self._on_change()
+
+    def _local_formula(self) -> None:
+        """The formula with what is typed, before the server has looked at it."""
+        section = self.form.sections["hamiltonian"]
+        template = section.entry.get("formula")
+        if not template:
+            self.formula.visible = False
+            return
+        values = {}
+        for name, control in section.controls.items():
+            try:
+                values[name] = (
+                    text.minus(f"{control.value:g}") if control.spec.kind in ("int", "float") else control.value
+                )
+            except ValueError:
+                values[name] = f"\\mathrm{{{name}}}"
+        try:
+            self.formula.param.update(latex=template.format(**values).replace("−", "-"), visible=True)
+        except (KeyError, IndexError, ValueError):
+            self.formula.param.update(latex=str(template), visible=True)
+
+    async def _validate(self) -> None:
+        await asyncio.sleep(DEBOUNCE_SECONDS)
+        config, errors = self.form.read()
+        self.button.disabled = bool(errors)
+        if errors:
+            self.alert.visible = self.notes.visible = False
+            self.facts.object = "Check the marked fields."
+            return
+        self._remember(self.draft())
+        try:
+            answer = await self._hub.client.validate(config)
+        except Unreachable:
+            self.facts.object = "The server does not answer; your entries stay here."
+            return
+        except ApiError as error:
+            self._refuse(error)
+            return
+        self._accept(answer)
+
+    def _refuse(self, error: ApiError) -> None:
+        found = locate(error.detail, error.problems)
+        rest = self.form.mark(found)
+        message = "" if found and not rest else error.detail
+        self.alert.param.update(object=message, visible=bool(message))
+        self.notes.visible = False
+        self.facts.object = "" if message else "Check the marked fields."
+
+    def _accept(self, answer: dict[str, Any]) -> None:
+        self.alert.visible = False
+        if answer.get("formula"):
+            self.formula.param.update(latex=str(answer["formula"]), visible=True)
+        self.facts.object = facts(answer)
+        warnings = [str(w) for w in answer.get("warnings") or []]
+        self.notes.param.update(object="\n\n".join(_sentence(w) for w in warnings), visible=bool(warnings))
+
+    async def _launch(self, event: Any) -> None:
+        config, errors = self.form.read()
+        if errors:
+            self.facts.object = "Check the marked fields."
+            return
+        self.button.loading = True
+        try:
+            run = await self._hub.client.submit(config)
+            if "state" not in run:
+                run = await self._hub.client.get_run(run["id"])
+            if tags := self.form.tag_list:
+                run = await self._hub.client.update(run["id"], tags=tags)
+            self.alert.visible = False
+        except ApiError as error:
+            self._refuse(error)
+            return
+        finally:
+            self.button.loading = False
+        await self._launched(run)
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!")) else ".")
+
+
+def facts(answer: dict[str, Any]) -> str:
+    """16 sites, 560 parameters, about 12 MB; reference: E₀/N = −1.27528 (analytic)."""
+    n = answer.get("n_sites") or 1
+    size = f"{text.count(n)} sites · {text.count(answer.get('n_params'))} parameters"
+    if answer.get("memory_bytes"):
+        size += f" · ~{text.memory(answer['memory_bytes'])}"
+    reference = answer.get("reference")
+    if not reference:
+        return f"{size}<br>No reference energy is known for this system."
+    energy = text.minus(f"{reference['energy'] / n:.6f}")
+    return f"{size}<br>Reference E₀/N = <b>{energy}</b> ({pn.util.escape(str(reference.get('method', '')))})"
+
+
+FACTS_CSS = ":host{font-size:12.5px;line-height:1.5;color:var(--panel-on-surface-color);opacity:.85}"

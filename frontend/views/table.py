@@ -1,0 +1,156 @@
+"""The runs table: search, filters, columns; a tick draws a run, a click shows its details."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models.widgets.tables import HTMLTemplateFormatter
+
+from frontend import theme
+from frontend.figures import rows
+from frontend.state import ACTIVE, Hub, View
+
+ROW_PIXELS = 34
+MAX_ROWS = 7
+STATE_FILTERS = {"Any state": (), "active": ACTIVE, "done": ("done",), "stopped": ("stopped",), "failed": ("failed",)}
+CSS = (
+    theme.CHIP_CSS
+    + theme.DOT_CSS
+    + """
+.tabulator{border:0;background:transparent;font-size:13px}
+.tabulator .tabulator-header{border-color:var(--divider-color,rgba(128,128,128,.25));background:transparent}
+.tabulator .tabulator-header .tabulator-col{background:transparent !important;border-right:0}
+.tabulator .tabulator-header .tabulator-col .tabulator-col-title{font-size:12px;font-weight:600;padding-right:14px}
+.tabulator .tabulator-header .tabulator-col .tabulator-col-content{padding:6px 8px}
+.tabulator .tabulator-row{background:transparent;min-height:34px;border-bottom:1px solid color-mix(in srgb,var(--panel-on-surface-color) 8%,transparent)}
+.tabulator .tabulator-row .tabulator-cell{font-size:13px;padding:7px 8px;border-right:0;height:34px;line-height:20px;cursor:pointer}
+.tabulator .tabulator-tableholder .tabulator-row.tabulator-selected{background-color:color-mix(in srgb,var(--panel-primary-color) 7%,transparent) !important;color:var(--panel-on-surface-color) !important}
+.tabulator .tabulator-tableholder .tabulator-row:hover{background-color:color-mix(in srgb,var(--panel-primary-color) 12%,transparent) !important;color:var(--panel-on-surface-color) !important}
+.bar{position:relative;height:18px;margin-top:1px;border-radius:5px;overflow:hidden;background:color-mix(in srgb,var(--panel-on-surface-color) 8%,transparent)}
+.bar i{position:absolute;inset:0 auto 0 0;background:color-mix(in srgb,var(--panel-primary-color) 38%,transparent)}
+.bar span{position:relative;display:block;text-align:center;font-size:11.5px;line-height:18px}
+.tag{display:inline-block;padding:0 7px;margin-right:4px;border-radius:5px;font-size:11.5px;line-height:18px;background:color-mix(in srgb,var(--panel-on-surface-color) 9%,transparent)}
+.muted{opacity:.75;font-size:11.5px}
+.focus{font-weight:650}
+"""  # noqa: E501
+)
+
+
+class RunsTable:
+    """`view` tells what is selected and focused, and is told."""
+
+    def __init__(self, hub: Hub, view: View, remember: Callable[[str], None]) -> None:
+        self._hub = hub
+        self._view = view
+        self._remember = remember
+        self._rows: list[dict[str, Any]] = []
+        self._telling = False
+        small: dict[str, Any] = {"size": "small", "margin": (0, 4)}
+        self.search = pmui.TextInput(placeholder="Search", width=150, **small)
+        self.state = pmui.Select(options=STATE_FILTERS, value=(), width=120, label="", **small)
+        self.tag = pmui.Select(options={"Any tag": ""}, value="", width=110, label="", **small)
+        self.archived = pmui.Switch(label="Archived", value=False, **small)
+        self.columns = pmui.MultiChoice(
+            label="Columns", options={title: key for key, (title, _, _) in rows.COLUMNS.items()},
+            value=[k for k in rows.COLUMNS if k not in rows.HIDDEN_AT_FIRST], width=320,
+        )  # fmt: skip
+        self.table = self._table()
+        for widget, name in ((self.search, "value_input"), (self.state, "value"), (self.tag, "value")):
+            widget.param.watch(lambda event: self.refresh(), name)
+        self.archived.param.watch(lambda event: self.refresh(), "value")
+        self.columns.param.watch(self._on_columns, "value")
+        self.table.param.watch(self._on_tick, "selection")
+        self.table.on_click(self._on_click)
+        self.empty = pmui.Typography("", variant="body2", margin=(10, 16, 16, 16), visible=False)
+
+    def _table(self) -> Any:
+        shown = {k: v for k, (_, _, v) in rows.COLUMNS.items() if v}
+        return pn.widgets.Tabulator(
+            rows.frame([]),
+            show_index=False, selectable="checkbox", disabled=True, sizing_mode="stretch_width", layout="fit_data_fill",
+            height=ROW_PIXELS * 3, row_height=ROW_PIXELS, theme="simple", margin=(2, 8, 8, 8),
+            titles={k: title for k, (title, _, _) in rows.COLUMNS.items()},
+            widths={k: width for k, (_, width, _) in rows.COLUMNS.items()},
+            formatters={k: HTMLTemplateFormatter(template=f"<%= {v} %>") for k, v in shown.items()},
+            text_align=dict.fromkeys(rows.RIGHT, "right"),
+            hidden_columns=["id", *rows.TEXTS, *rows.HIDDEN_AT_FIRST],
+            configuration={"columnDefaults": {"headerSortTristate": True, "resizable": "header"}, "placeholder": ""},
+            stylesheets=[CSS],
+        )  # fmt: skip
+
+    def panel(self) -> Any:
+        self.popup = pmui.Popup(
+            pn.Column(self.columns, margin=12), open=False, close_on_click=True,
+            anchor_origin={"horizontal": "right", "vertical": "bottom"},
+            transform_origin={"horizontal": "right", "vertical": "top"},
+        )  # fmt: skip
+        opener = pmui.IconButton(
+            icon="view_column", description="Columns", size="small", margin=(0, 2), attached=[self.popup]
+        )
+        opener.on_click(lambda event: setattr(self.popup, "open", True))
+        tools = [self.search, self.state, self.tag, self.archived, opener]
+        return theme.card(self.table, self.empty, title="Runs", tools=tools)
+
+    def recall(self, columns: str) -> None:
+        """Show the columns that this visitor chose last time."""
+        known = [c for c in columns.split(",") if c in rows.COLUMNS]
+        if known:
+            self.columns.value = known
+
+    def _on_columns(self, event: Any) -> None:
+        hidden = [k for k in rows.COLUMNS if k not in event.new]
+        self.table.hidden_columns = ["id", *rows.TEXTS, *hidden]
+        self._remember(",".join(k for k in rows.COLUMNS if k in event.new))
+
+    def _on_tick(self, event: Any) -> None:
+        if self._telling:
+            return
+        visible = {r["id"] for r in self._rows}
+        ticked = [self._rows[i]["id"] for i in event.new if i < len(self._rows)]
+        hidden = [r for r in self._view.selected if r not in visible]
+        self._view.choose([*hidden, *ticked], self._hub.runs)
+
+    def _on_click(self, event: Any) -> None:
+        if event.column != "_selected" and event.row is not None and event.row < len(self._rows):
+            self._view.show(self._rows[event.row]["id"], self._hub.runs)
+
+    def refresh(self) -> None:
+        """Bring the table up to date: only the cells that changed, unless rows came or went."""
+        search = self.search.value_input or ""
+        found = [
+            run
+            for run in self._hub.runs.values()
+            if rows.matches(
+                run, search=search, states=self.state.value, tag=self.tag.value or "", archived=self.archived.value
+            )
+        ]
+        now = time.time()
+        selected, focused = self._view.selected, self._view.focused
+        new = [rows.row(run, selected.get(run["id"]), now, run["id"] == focused) for run in found]
+        patch = rows.changes(self._rows, new)
+        self._rows = new
+        self._telling = True
+        try:
+            if patch is None:
+                self.table.value = rows.frame(new)
+                self.table.height = ROW_PIXELS * max(1, min(len(new), MAX_ROWS)) + 40
+            elif patch:
+                self.table.patch(patch, as_index=False)
+            ticked = [i for i, r in enumerate(new) if r["id"] in selected]
+            if patch is None or set(ticked) != set(self.table.selection):
+                self.table.selection = ticked
+        finally:
+            self._telling = False
+        self._tell_empty(bool(new))
+        tags = {"Any tag": "", **{t: t for t in rows.all_tags(self._hub.runs.values())}}
+        if tags != self.tag.options:
+            self.tag.options = tags
+
+    def _tell_empty(self, any_row: bool) -> None:
+        words = (
+            "No run matches these filters." if self._hub.runs else "No runs yet. Press Launch to start the first one."
+        )
+        self.empty.param.update(object=words if self._hub.loaded else self._hub.problem, visible=not any_row)
+        self.table.visible = any_row
