@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
 
-from nqs_core import estimators, measurement
+from nqs_core import estimators, measurement, statistics
 from nqs_core.errors import DivergedError
 from nqs_core.events import Event, MetricsEvent, SnapshotEvent, StateEvent
 from nqs_core.measurement import Measured
@@ -35,7 +35,7 @@ class VMCState(NamedTuple):
     params: Params
     sampler: Any
     optimizer: Any
-    window: Float[Array, "n_chains WINDOW"]  # recent local energies, each step's mean subtracted; NaN where none yet
+    window: Float[Array, "n_chains n_window"]  # recent local energies, each step's mean subtracted; NaN where none yet
     measured: Measured
     seconds: Float[Array, ""]  # wall time of all steps so far
 
@@ -55,15 +55,15 @@ def init(problem: Problem, seed: int) -> VMCState:
     samples = jax.eval_shape(lambda: problem.sampler.sample(key, problem.ansatz, params, sampler)[0])
     n_chains, n_draws, _ = samples.sigma.shape
     return VMCState(
-        phase=jnp.asarray(TRAIN),
-        step=jnp.asarray(0),
+        phase=jnp.asarray(TRAIN, jnp.int32),
+        step=jnp.asarray(0, jnp.int64),
         key=key,
         params=params,
         sampler=sampler,
         optimizer=problem.optimizer.init(params),
-        window=jnp.full((n_chains, max(WINDOW, n_draws)), jnp.nan),
+        window=jnp.full((n_chains, max(WINDOW, n_draws)), jnp.nan, jnp.float64),
         measured=measurement.empty(problem, n_chains, n_draws),
-        seconds=jnp.asarray(0.0),
+        seconds=jnp.asarray(0.0, jnp.float64),
     )
 
 
@@ -93,8 +93,7 @@ def step(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
     params, optimizer = jax.tree.map(
         lambda new, old: jnp.where(info.ready, new, old), (params, optimizer), (state.params, state.optimizer)
     )
-    energy = jnp.mean(e_loc.real)
-    window = jnp.concatenate([state.window, e_loc.real - energy], axis=1)[:, -state.window.shape[1] :]
+    window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
     scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window)
     scalars |= info.scalars | report.scalars
     state = state._replace(
@@ -108,7 +107,7 @@ def measure(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
     """One more batch of fresh samples at fixed parameters."""
     key, key_sample = jax.random.split(state.key)
     samples, sampler, info, e_loc = _sample(problem, key_sample, state)
-    window = jnp.concatenate([state.window, e_loc.real - jnp.mean(e_loc.real)], axis=1)[:, -state.window.shape[1] :]
+    window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
     values = measurement.chain_means(problem, state.params, samples)
     measured = measurement.add(state.measured, e_loc, samples.log_weight, values, info)
     scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window) | info.scalars
@@ -130,7 +129,7 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
             state = trained
             yield event, state
         # Chains keep their place; what they remember of earlier parameters does not count.
-        state = state._replace(phase=jnp.asarray(MEASURE), window=jnp.full_like(state.window, jnp.nan))
+        state = state._replace(phase=jnp.asarray(MEASURE, jnp.int32), window=jnp.full_like(state.window, jnp.nan))
     yield StateEvent(phase="measure", step=int(state.step)), state
     n_batches = state.measured.energies.shape[0]
     while int(state.measured.n_batches) < n_batches:

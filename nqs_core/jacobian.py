@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int8
 
 from nqs_core.ansatze.base import Ansatz
-from nqs_core.types import Params
+from nqs_core.types import Params, Shapes
 
 
 class _Tape(NamedTuple):
@@ -61,7 +61,7 @@ def force(
 
 def neural_tangent_kernel(
     ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"]
-) -> Float[Array, "n_rows*n n_rows*n"]:
+) -> Float[Array, "m m"]:
     """T = Ō Ōᵀ, not centred; rows are Re O, and below them Im O where log ψ is complex (n_rows = 2).
 
     For a dense layer without weight sharing T = (A A† + 1) ∘ (G G†): the Jacobian is never formed. All other leaves
@@ -80,12 +80,12 @@ def neural_tangent_kernel(
     return jnp.real(kernel)
 
 
-def bytes_of(params: Params) -> int:
+def bytes_of(params: Shapes) -> int:
     """Size of a pytree of arrays or shapes."""
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(params))
 
 
-def kernel_bytes(ansatz: Ansatz, params: Params, n_samples: int) -> int:
+def kernel_bytes(ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
     """What `neural_tangent_kernel` and its solve hold at once; `params` may be shapes."""
     sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
     tape = jax.eval_shape(lambda p, s: _tape(ansatz, p, _dense_leaves(ansatz, p, s), s), params, sigma)
@@ -94,7 +94,7 @@ def kernel_bytes(ansatz: Ansatz, params: Params, n_samples: int) -> int:
     return n_samples * bytes_of(tape) + 4 * (n_rows * n_samples) ** 2 * itemsize
 
 
-def _rows(x: Inexact[Array, "n n_rows size"]) -> Inexact[Array, "n_rows*n size"]:
+def _rows(x: Inexact[Array, "n n_rows size"]) -> Inexact[Array, "m size"]:
     return jnp.swapaxes(x, 0, 1).reshape(-1, x.shape[-1])
 
 

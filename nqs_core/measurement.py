@@ -40,11 +40,11 @@ def empty(problem: Problem, n_chains: int, n_draws: int) -> Measured:
     shapes = jax.eval_shape(lambda s: _diagonal(problem, s), sigma)
     names = {name: s.shape for name, s in shapes.items()} | dict.fromkeys(_terms(problem), ())
     return Measured(
-        n_batches=jnp.asarray(0),
+        n_batches=jnp.asarray(0, jnp.int64),
         energies=jnp.zeros((n_batches, n_chains, n_draws)),
-        imaginary=jnp.asarray(0.0),
+        imaginary=jnp.asarray(0.0, jnp.float64),
         log_weights=jnp.zeros((n_batches, n_chains, n_draws)),
-        acceptance=jnp.asarray(0.0),
+        acceptance=jnp.asarray(0.0, jnp.float64),
         sums={name: jnp.zeros((n_chains, *shape)) for name, shape in names.items()},
     )
 
@@ -116,7 +116,8 @@ def live(problem: Problem, params: Params, samples: Samples) -> tuple[dict[str, 
 
 def _mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Chains are independent of each other: the spread of their means holds the autocorrelation within them."""
-    return values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values))
+    spread = np.std(values, axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
+    return np.asarray(np.mean(values, axis=0)), np.asarray(spread / np.sqrt(len(values)))
 
 
 def add(
@@ -220,8 +221,6 @@ def _divergence(
 
     key_draw, key_floor = jax.random.split(key)
     _, (index, log_weight) = jax.lax.scan(draw, sampler, jax.random.split(key_draw, n_rounds))
-    weights = jnp.exp(log_weight.reshape(-1))
-    empirical = jnp.zeros(len(p)).at[index.reshape(-1)].add(weights / jnp.sum(weights))
-    perfect = jax.random.choice(key_floor, len(p), (index.size,), p=p)
-    floor = jnp.zeros(len(p)).at[perfect].add(1.0 / index.size)
-    return {"jsd": statistics.jensen_shannon(empirical, p), "jsd_floor": statistics.jensen_shannon(floor, p)}
+    drawn = statistics.empirical(index.reshape(-1), len(p), log_weight.reshape(-1))
+    floor = statistics.jensen_shannon_floor(key_floor, p, index.size)
+    return {"jsd": statistics.jensen_shannon(drawn, p), "jsd_floor": floor}

@@ -11,7 +11,7 @@ from nqs_core.ansatze.base import Ansatz
 from nqs_core.jacobian import bytes_of, force
 from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
 from nqs_core.registry import component, context, param
-from nqs_core.types import Coupling, Params
+from nqs_core.types import Coupling, Params, Shapes
 
 
 @component
@@ -33,10 +33,10 @@ class Adam(Optimizer):
         gradient = force(batch.ansatz, params, batch.sigma, normalised_weights(batch), batch.e_loc)
         direction, state = self._rule().update(gradient, state)
         updates = jax.tree.map(lambda p, d: (-self.learning_rate * d).astype(p.dtype), params, direction)
-        info = {"learning_rate": jnp.asarray(self.learning_rate), "update_norm": optax.global_norm(updates)}
+        info = {"learning_rate": jnp.asarray(self.learning_rate), "update_norm": optax.tree.norm(updates)}
         return optax.apply_updates(params, updates), state, OptInfo(info)
 
-    def workspace(self, ansatz: Ansatz, params: Params, n_samples: int) -> int:
+    def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
         return 4 * bytes_of(params)
 
     def _rule(self) -> optax.GradientTransformation:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
-from nqs_core.types import Coupling, Params
+from nqs_core.types import Coupling, Params, Shapes
 
 OptState = Any
 
@@ -50,5 +50,5 @@ class Optimizer(ABC):
         """The parameters after this step."""
 
     @abstractmethod
-    def workspace(self, ansatz: Ansatz, params: Params, n_samples: int) -> int:
+    def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
         """Bytes that an update needs beyond parameters and samples; `params` may be shapes."""

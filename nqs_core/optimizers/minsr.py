@@ -9,7 +9,7 @@ from nqs_core.ansatze.base import Ansatz
 from nqs_core.jacobian import bytes_of, kernel_bytes, log_derivative_sum, neural_tangent_kernel
 from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
 from nqs_core.registry import component, context, param
-from nqs_core.types import Coupling, Params
+from nqs_core.types import Coupling, Params, Shapes
 
 
 @component
@@ -45,11 +45,11 @@ class MinSR(Optimizer):
         info = {
             "learning_rate": rate,
             "fs_step": jnp.minimum(fs_step, self.max_fs_step),
-            "update_norm": optax.global_norm(updates),
+            "update_norm": optax.tree.norm(updates),
         }
         return optax.apply_updates(params, updates), state, OptInfo(info)
 
-    def workspace(self, ansatz: Ansatz, params: Params, n_samples: int) -> int:
+    def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
         return 2 * bytes_of(params) + kernel_bytes(ansatz, params, n_samples)
 
 

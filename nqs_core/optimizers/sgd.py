@@ -11,7 +11,7 @@ from nqs_core.ansatze.base import Ansatz
 from nqs_core.jacobian import bytes_of, force
 from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
 from nqs_core.registry import component, context, param
-from nqs_core.types import Coupling, Params
+from nqs_core.types import Coupling, Params, Shapes
 
 
 @component
@@ -30,10 +30,10 @@ class SGD(Optimizer):
 
     def update(self, key: PRNGKeyArray, batch: Batch, params: Params, state: None) -> tuple[Params, Any, OptInfo]:
         gradient = force(batch.ansatz, params, batch.sigma, normalised_weights(batch), batch.e_loc)
-        norm = optax.global_norm(gradient)
+        norm = optax.tree.norm(gradient)
         scale = self.learning_rate * jnp.minimum(1.0, self.max_norm / jnp.maximum(norm, 1e-30))
         new = jax.tree.map(lambda p, g: p - (scale * g).astype(p.dtype), params, gradient)
         return new, state, OptInfo({"learning_rate": jnp.asarray(self.learning_rate), "update_norm": scale * norm})
 
-    def workspace(self, ansatz: Ansatz, params: Params, n_samples: int) -> int:
+    def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
         return 2 * bytes_of(params)

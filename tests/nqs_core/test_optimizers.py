@@ -14,7 +14,7 @@ from nqs_core.optimizers import OPTIMIZERS
 from nqs_core.optimizers.base import Batch
 from nqs_core.optimizers.minsr import solve_shifted
 from nqs_core.sector import Sector
-from tests.nqs_core.systems import NETWORKS, dense
+from tests.nqs_core.tiny import NETWORKS, dense
 from tests.nqs_core.test_jacobian import as_real, network, real_jacobian
 
 
@@ -75,7 +75,7 @@ def test_minsr_is_dense_stochastic_reconfiguration(name, params):
     new, _, _ = rule.update(jax.random.key(0), batch, theta, None)
     w = np.asarray(jax.nn.softmax(batch.log_weight))
     w = np.tile(w, 2 if ansatz.signed else 1)
-    jacobian = real_jacobian(ansatz, theta, batch.sigma)
+    jacobian = real_jacobian(ansatz, theta, batch.sigma).copy()
     n = len(batch.sigma)
     blocks = [slice(i, i + n) for i in range(0, len(jacobian), n)]
     for b in blocks:
