@@ -4,13 +4,14 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
-import orjson
 from sqlalchemy import Engine
 
 from backend import store
 from backend.series import current_rows
+from backend.strict import dumps
 
 PAGE = 5000
 ABOUT = ("id", "name", "state", "tags", "notes", "created", "started", "ended", "attempt", "device", "cloned_from")
@@ -29,7 +30,7 @@ def export(engine: Engine, run: dict[str, Any], form: str) -> tuple[str, str, by
     events = list(_all_events(engine, run["id"]))
     if form == "csv":
         return name, "text/csv; charset=utf-8", _csv(events)
-    return name, "application/json", orjson.dumps(_document(run, events), option=orjson.OPT_INDENT_2)
+    return name, "application/json", dumps(_document(run, events), pretty=True)
 
 
 def _all_events(engine: Engine, run_id: str) -> Iterator[dict[str, Any]]:
@@ -41,8 +42,6 @@ def _all_events(engine: Engine, run_id: str) -> Iterator[dict[str, Any]]:
 
 
 def _document(run: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, Any]:
-    from importlib.metadata import version
-
     rows = current_rows(events)
     # Each attempt measures from the start of its own measurement phase: the last one counts.
     measure = [e for e in events if e["kind"] == "metrics" and e.get("phase") == "measure"]

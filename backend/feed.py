@@ -18,8 +18,8 @@ import numpy as np
 from sqlalchemy import Engine
 
 from backend import store
-from backend.problems import dumps
 from backend.series import Curve
+from backend.strict import dumps
 
 POLL = 0.05  # seconds between two looks at the database's version
 PERIOD = 0.1  # seconds between two frames of a client, and between two looks at a run
@@ -28,7 +28,8 @@ PAGE = 2000  # events of one read
 CREDIT = 4  # frames on their way to a client
 IDLE_CURVES = 16  # curves that are kept though nobody watches them
 STATUS = (
-    "id", "name", "state", "phase", "step", "n_steps", "n_sites", "n_samples", "attempt", "reference", "result", "error",
+    "id", "name", "state", "phase", "step", "n_steps", "n_sites", "n_samples", "attempt", "reference", "result",
+    "error",
 )  # fmt: skip
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Engine
 
 from backend import references, store
-from backend.problems import Invalid, NotFound
+from backend.problems import NotFound
 from backend.settings import Settings
+from backend.strict import Invalid
 from nqs_core import catalog, problem
 from nqs_core.config import RunConfig, Text
 from nqs_core.errors import NQSError
@@ -114,7 +115,7 @@ class Service:
             reference=checked["reference"],
             n_sites=checked["n_sites"],
         )
-        return {"id": run, "warnings": checked["warnings"]}
+        return self.run(run)
 
     def runs(self, **filters: Any) -> dict[str, Any]:
         """A page of runs and how many match."""
@@ -141,7 +142,7 @@ class Service:
         try:
             patch = RunPatch.model_validate(body)
         except ValidationError as error:
-            raise Invalid.of(error) from None
+            raise Invalid.of(error.errors()) from None
         store.update_run(self.engine, run_id, **patch.model_dump(exclude_none=True))
         return self.run(run_id)
 
@@ -218,7 +219,7 @@ def _parse(body: Any) -> RunConfig:
     try:
         config = RunConfig.model_validate(body)
     except ValidationError as error:
-        raise Invalid.of(error) from None
+        raise Invalid.of(error.errors()) from None
     problems: list[tuple[str, str]] = []
     for family in SPECS:
         spec = getattr(config, family)
@@ -230,7 +231,7 @@ def _parse(body: Any) -> RunConfig:
         except NQSError as error:
             problems.append((f"{family}.name", str(error)))
         except ValidationError as error:
-            problems += Invalid.of(error, f"{family}.params").problems
+            problems += Invalid.of(error.errors(), f"{family}.params").problems
     if problems:
         raise Invalid(problems)
     return config

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
-from backend.problems import Invalid, loads
 from backend.service import Service
+from backend.strict import Invalid, loads
 
 
 def service(request: Request) -> Service:

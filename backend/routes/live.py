@@ -8,7 +8,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend.feed import PERIOD, Client, Hub
-from backend.problems import loads
+from backend.strict import loads
 from nqs_core.errors import NQSError
 
 MAX_CLIENTS = 200

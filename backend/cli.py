@@ -1,0 +1,219 @@
+"""The command `spinscope`. Heavy imports wait until a command needs them, so that --help is quick."""
+
+import argparse
+import os
+import secrets
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from backend.settings import Settings
+from backend.strict import clean, dumps, loads
+from nqs_core.errors import NQSError
+
+
+class CommandError(NQSError):
+    """The command cannot do what was asked."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status is 2 for everything that a user can mend."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.command(args) or 0
+    except NQSError as error:
+        sys.stderr.write(f"spinscope: {clean(str(error))}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("spinscope: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: no second complaint at exit
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="spinscope", description="Spin models with neural quantum states.")
+    parser.add_argument("--version", action="version", version=f"spinscope {version('spinscope')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    folder = "folder of database and checkpoints; default: $SPINSCOPE_DATA or ~/.local/share/spinscope"
+
+    serve = commands.add_parser(
+        "serve", help="start the dashboard", description="Start the dashboard; Ctrl-C stops it."
+    )
+    serve.add_argument("--host", help="address to listen on; other than loopback needs a token; default: 127.0.0.1")
+    serve.add_argument("--port", type=_port, help="0 picks a free one; default: 8000")
+    serve.add_argument("--data-dir", type=Path, help=folder)
+    serve.add_argument("--allowed-host", action="append", metavar="NAME", help="further host name of this server")
+    serve.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    serve.set_defaults(command=_serve)
+
+    run = commands.add_parser("run", help="run one configuration here, without a server")
+    run.add_argument("config", metavar="CONFIG", help="JSON file, or - for standard input")
+    run.add_argument("--out", type=Path, metavar="FILE", help="write the result as JSON")
+    run.add_argument("--seed", type=int, metavar="N", help="instead of the configuration's seed")
+    run.set_defaults(command=_run)
+
+    reference = commands.add_parser("reference", help="compute the lowest energies of a configuration")
+    reference.add_argument("config", metavar="CONFIG", help="JSON file, or - for standard input")
+    reference.add_argument("--levels", type=int, default=1, metavar="K", help="how many levels; default: 1")
+    reference.add_argument("--out", type=Path, metavar="FILE", help="write the result as JSON")
+    reference.set_defaults(command=_reference)
+
+    catalog = commands.add_parser("catalog", help="print the JSON schemas of every component")
+    catalog.set_defaults(command=_catalog)
+
+    export = commands.add_parser("export", help="write a run of the dashboard as one file")
+    export.add_argument("run", metavar="RUN", help="the run's id or its first characters")
+    export.add_argument("--format", choices=("json", "csv"), default="json")
+    export.add_argument("--data-dir", type=Path, help=folder)
+    export.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
+    export.set_defaults(command=_export)
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; choose 0 to 65535")
+    return int(text)
+
+
+def _settings(**given: Any) -> Settings:
+    if given.get("data_dir") is None and "SPINSCOPE_DATA" not in os.environ and os.environ.get("XDG_DATA_HOME"):
+        given["data_dir"] = Path(os.environ["XDG_DATA_HOME"]) / "spinscope"
+    try:
+        return Settings.from_env(**given)
+    except (ValueError, RuntimeError) as error:
+        raise CommandError(str(error)) from None
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from backend import serve
+    from backend.guard import is_loopback
+
+    names = tuple(args.allowed_host) if args.allowed_host else None
+    settings = _settings(data_dir=args.data_dir, host=args.host, port=args.port, allowed_hosts=names)
+    if not is_loopback(settings.host) and not settings.token:
+        token = secrets.token_urlsafe(24)
+        settings = _settings(data_dir=args.data_dir, host=args.host, port=args.port, allowed_hosts=names, token=token)
+    return serve.serve(settings, browser=not args.no_browser)
+
+
+def read_config(source: str, seed: int | None = None) -> Any:
+    """The configuration in a file, or on standard input for "-".
+
+    Raises:
+        NQSError: the file is not there, not readable, not JSON or no configuration.
+    """
+    from nqs_core.config import parse
+
+    try:
+        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CommandError(f"cannot read {source}: {reason}") from None
+    try:
+        data = loads(raw)
+    except NQSError as error:
+        raise CommandError(f"{source}: {error}") from None
+    if seed is not None and isinstance(data, dict):
+        data["seed"] = seed
+    return parse(data)
+
+
+def check_writable(out: Path | None) -> None:
+    """Refuse a place for the result before hours are spent on it.
+
+    Raises:
+        CommandError: nothing can be written there.
+    """
+    if out is None:
+        return
+    if out.is_dir():
+        raise CommandError(f"cannot write {out}: it is a folder")
+    folder = out.absolute().parent
+    if not folder.is_dir():
+        raise CommandError(f"cannot write {out}: there is no folder {folder}")
+    if not os.access(out if out.exists() else folder, os.W_OK):
+        raise CommandError(f"cannot write {out}: permission denied")
+
+
+def write(out: Path, content: bytes) -> None:
+    """Write a result.
+
+    Raises:
+        CommandError: the disk or the folder does not take it.
+    """
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise CommandError(f"cannot write {out}: {error.strerror or error}") from None
+
+
+def _run(args: argparse.Namespace) -> int:
+    config = read_config(args.config, args.seed)
+    check_writable(args.out)
+    _prepare_jax()
+    from backend import console
+
+    console.run(config, args.out)
+    return 0
+
+
+def _reference(args: argparse.Namespace) -> int:
+    config = read_config(args.config)
+    check_writable(args.out)
+    _prepare_jax()
+    from backend import console
+
+    console.reference(config, args.levels, args.out)
+    return 0
+
+
+def _catalog(_: argparse.Namespace) -> int:
+    from nqs_core.catalog import catalog
+
+    _out(dumps(catalog(), pretty=True))
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    check_writable(args.out)
+    settings = _settings(data_dir=args.data_dir)
+    if settings.db_url.startswith("sqlite") and not (settings.data_dir / "spinscope.db").exists():
+        raise CommandError(f"there are no runs in {settings.data_dir}; name the folder with --data-dir")
+    from backend import export, store
+
+    try:
+        engine = store.open_engine(settings.db_url)
+    except store.SchemaError as error:
+        raise CommandError(str(error)) from None
+    found, _ = store.list_runs(engine, search=args.run, archived="any", limit=1000)
+    found = [run for run in found if args.run and run["id"].startswith(args.run.lower())]
+    if len(found) != 1:
+        how = "there is no run" if not found else f"{len(found)} runs have an id"
+        raise CommandError(f"{how} that begins with {args.run!r} in {settings.data_dir}")
+    content = export.export(engine, found[0], args.format)[2]
+    if args.out:
+        write(args.out, content)
+    else:
+        _out(content)
+    return 0
+
+
+def _out(content: bytes) -> None:
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def _prepare_jax() -> None:
+    """Where compiled steps are kept; JAX reads this when it is imported."""
+    folder = Path(os.environ.get("SPINSCOPE_DATA") or Path.home() / ".cache" / "spinscope") / "jax"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""`spinscope run` and `spinscope reference`: the core in this process, without a server or a database."""
+
+import dataclasses
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from backend import references
+from backend.strict import dumps
+from nqs_core import driver, problem
+from nqs_core.config import RunConfig
+from nqs_core.errors import NQSError
+from nqs_core.events import MetricsEvent, StateEvent
+from nqs_core.reference import Reference, compute, estimate, relative_error
+
+RESULT = (
+    "energy", "energy_error", "energy_per_site", "variance", "v_score", "n_samples_final", "acceptance", "r_hat", "tau",
+    "n_steps", "seconds",
+)  # fmt: skip
+LANCZOS_SECONDS = 60.0  # a reference that would take longer is left to `spinscope reference`
+
+
+def run(config: RunConfig, out: Path | None) -> None:
+    """Train and measure with a progress bar on standard error; a summary on standard output, the result in `out`.
+
+    Raises:
+        NQSError: the configuration does not fit together, is too large, or the run diverges.
+    """
+    built = problem.build(config)
+    known = find_reference(config)
+    result = _train(built, config, known)
+    content = {name: _finite(result.get(name)) for name in RESULT}
+    error = relative_error(content["energy"], known)
+    content |= {
+        "observables": result.get("observables"),
+        "config": (built.config or config).model_dump(mode="json"),
+        "reference": None if known is None else dataclasses.asdict(known),
+        "relative_error": error,
+    }
+    if out:
+        _write(out, content)
+    sys.stdout.write(summary(content) + "\n")
+
+
+def _train(built: problem.Problem, config: RunConfig, known: Reference | None) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    with tqdm(total=config.n_steps, unit="step", desc="compiling", disable=None, dynamic_ncols=True) as bar:
+        for event, _ in driver.run(built, driver.init(built, config.seed)):
+            if isinstance(event, MetricsEvent) and event.phase == "train":
+                energy = event.scalars["energy"]
+                bar.update(event.step - bar.n)
+                error = relative_error(energy, known)
+                shown = "" if error is None else f", relative error {error:.1e}"
+                bar.set_postfix_str(f"E/N = {energy / built.n_sites:.6f}{shown}", refresh=False)
+            elif isinstance(event, StateEvent):
+                bar.set_description({"train": "training", "measure": "measuring"}.get(event.phase or "", bar.desc))
+                result = event.result or result
+    return result
+
+
+def find_reference(config: RunConfig) -> Reference | None:
+    """A closed form, else an entry of the shipped table, else exact diagonalisation if it takes less than a minute."""
+    try:
+        cost = estimate(config)
+        if cost is not None:
+            if (listed := references.shipped(config)) is not None:
+                return listed
+            if cost.seconds > LANCZOS_SECONDS:
+                return None
+        return compute(config)[0]
+    except NQSError:
+        return references.shipped(config)
+
+
+def reference(config: RunConfig, levels: int, out: Path | None) -> None:
+    """The lowest `levels` total energies of the system and sector of `config`.
+
+    Raises:
+        NQSError: the configuration is wrong, or too large to be solved exactly.
+    """
+    found = compute(config, levels)
+    first = found[0]
+    content = {
+        "energies": [level.energy for level in found],
+        "method": first.method,
+        "source": first.source,
+        "bound": first.bound,
+        "uncertainty": max((level.uncertainty or 0.0) for level in found),
+        "uncertainty_kind": first.uncertainty_kind,
+        "sector": first.sector,
+        "key": first.key,
+    }
+    if out:
+        _write(out, content)
+    lines = [f"level {level.level}: {level.energy:.12g}" for level in found]
+    sys.stdout.write("\n".join([f"{first.key}, sector {first.sector}: {first.method} ({first.source})", *lines]) + "\n")
+
+
+def summary(content: dict[str, Any]) -> str:
+    """A few lines about a finished run."""
+    shown = {name: "-" if content[name] is None else f"{content[name]:.6g}" for name in RESULT}
+    lines = [
+        f"energy           {_with_error(content['energy'], content['energy_error'])}",
+        f"per site         {shown['energy_per_site']}",
+        f"variance         {shown['variance']}   V-score {shown['v_score']}",
+        f"samples          {shown['n_samples_final']}   acceptance {shown['acceptance']}   R-hat {shown['r_hat']}",
+    ]
+    known, error = content["reference"], content["relative_error"]
+    if known is not None:
+        about = f"({known['method']}, {known['bound']})"
+        lines.append(f"reference        {known['energy']:.10g} {about}")
+    if error is not None:
+        lines.append(f"relative error   {error:.2e}")
+    return "\n".join([*lines, f"{content['n_steps']} steps in {content['seconds']:.1f} s"])
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    """Such as -20.4046 ± 0.0012, with two digits of the error."""
+    if value is None or not error:
+        return "-" if value is None else f"{value:.10g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write(out: Path, content: dict[str, Any]) -> None:
+    from backend.cli import write
+
+    write(out, dumps(content, pretty=True))
