@@ -1,0 +1,57 @@
+"""`make bench`: every measurement in turn, a table each, and exit status 1 where a target is missed."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import feed, peer, presets
+from benchmarks.report import Row, show
+from benchmarks.turns import ROOT
+
+PARTS = ("peer", "presets", "feed")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return {"cpu": model, "cores": os.cpu_count(), "load": os.getloadavg(), "python": platform.python_version()}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be given twice")
+    parser.add_argument("--rounds", type=int, default=12, help="rounds of the comparison with NetKet")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long the feed is measured")
+    parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bench.json", help="all figures as JSON")
+    args = parser.parse_args()
+    parts = args.only or PARTS
+    record: dict[str, Any] = {"time": time.time(), "machine": machine()}
+    rows: list[Row] = []
+    if "peer" in parts:
+        found, record["peer"] = peer.measure(args.rounds)
+        title = "Case (a): TFIM chain 64, RBM alpha 1, 1024 samples, minSR; each pinned to one core, in turn"
+        show(title, ("", *record["peer"]["programs"], "ratio", "wanted"), found)
+        rows += found
+    if "presets" in parts:
+        found, record["presets"] = presets.measure()
+        title = "Presets: final measurement against the exact energy"
+        show(title, ("preset", "seed", "relative error", "sigmas", "steps", "seconds", "wanted"), found)
+        rows += found
+    if "feed" in parts:
+        found, record["feed"] = feed.measure(args.seconds)
+        show("Feed: websocket clients on 4 curves of 10 points a second", ("", "figure", "wanted"), found)
+        rows += found
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(record, indent=1), "utf-8")
+    sys.stdout.write(f"\nAll figures: {args.out}\n")
+    return int(any(row.holds is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
