@@ -212,7 +212,7 @@ def _divergence(
     n_rounds = -(-JSD_SAMPLES // problem.sampler.n_samples)
     log_p = 2 * estimators.log_amplitudes(problem.ansatz, params, basis).real.astype(jnp.float64)
     p = jax.nn.softmax(log_p)
-    powers = 2 ** jnp.arange(problem.n_sites)
+    powers = 2 ** jnp.arange(problem.n_sites)[None]
 
     def draw(state: Any, key: PRNGKeyArray) -> tuple[Any, tuple[Array, Array]]:
         samples, state, _ = problem.sampler.sample(key, problem.ansatz, params, state)
