@@ -130,17 +130,26 @@ def propose(
 ) -> Int[Array, "n_chains move_size"]:
     """One move for every chain: a site, or with `bonds` a pair of sites."""
     if bonds is None:
-        return jax.random.randint(key, (n_chains, 1), 0, n_sites, jnp.int32)
+        return _below(n_sites, key, n_chains)[:, None]
     # Bonds alone let magnetisation diffuse: slow on large lattices. Pairs at any distance alone are rarely accepted.
     # Slowest mode of the Heisenberg ring of 16: 2.95, 8.5 and, mixed, 2.67 sweeps.
     key_kind, key_bond, key_first, key_gap = jax.random.split(key, 4)
-    first = jax.random.randint(key_first, (n_chains,), 0, n_sites, jnp.int32)
-    gap = jax.random.randint(key_gap, (n_chains,), 1, n_sites, jnp.int32)
+    first = _below(n_sites, key_first, n_chains)
+    gap = 1 + _below(n_sites - 1, key_gap, n_chains)
     distant = jnp.stack([first, (first + gap) % n_sites], axis=1)
     if len(bonds) == 0:
         return distant
-    near = jnp.asarray(bonds)[jax.random.randint(key_bond, (n_chains,), 0, len(bonds), jnp.int32)]
+    near = jnp.asarray(bonds)[_below(len(bonds), key_bond, n_chains)]
     return jnp.where(jax.random.bernoulli(key_kind, 0.75, (n_chains, 1)), near, distant)
+
+
+def _below(n: int, key: PRNGKeyArray, size: int) -> Int[Array, " size"]:
+    """Integers 0 ... n - 1, uniform to n / 2^32, which cannot harm a proposal that does not look at the spins.
+
+    `jax.random.randint` takes three times as long, a sixth of a sweep.
+    """
+    bits = jax.random.bits(key, (size,), jnp.uint32)
+    return ((bits.astype(jnp.uint64) * n) >> 32).astype(jnp.int32)
 
 
 def log_acceptance(log_ratio: Inexact[Array, ""]) -> Float[Array, ""]:
