@@ -8,7 +8,7 @@ from nqs_core import driver, problem
 from nqs_core.errors import DivergedError
 from nqs_core.events import MetricsEvent, SnapshotEvent, StateEvent
 from nqs_core.hamiltonians import HAMILTONIANS
-from tests.nqs_core.tiny import config, dense
+from tests.nqs_core.systems import config, dense
 
 SAMPLERS = {
     "exact": {"name": "exact", "params": {"n_samples": 64}},

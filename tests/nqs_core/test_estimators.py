@@ -13,7 +13,7 @@ from nqs_core.lattices import LATTICES
 from nqs_core.observables import OBSERVABLES
 from nqs_core.operators import Terms, compile
 from nqs_core.sector import Sector
-from tests.nqs_core.tiny import LogTable, dense
+from tests.nqs_core.systems import LogTable, dense
 
 N = 4
 LATTICE = LATTICES.build(Spec(name="chain", params={"length": N}))

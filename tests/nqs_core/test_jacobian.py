@@ -13,7 +13,7 @@ from nqs_core.config import Spec
 from nqs_core.jacobian import log_derivative_sum, neural_tangent_kernel
 from nqs_core.lattices import LATTICES
 from nqs_core.sector import Sector
-from tests.nqs_core.tiny import NETWORKS
+from tests.nqs_core.systems import NETWORKS
 
 
 def network(name, params, n_sites=4):

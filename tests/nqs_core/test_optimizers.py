@@ -14,7 +14,7 @@ from nqs_core.optimizers import OPTIMIZERS
 from nqs_core.optimizers.base import Batch
 from nqs_core.optimizers.minsr import solve_shifted
 from nqs_core.sector import Sector
-from tests.nqs_core.tiny import NETWORKS, dense
+from tests.nqs_core.systems import NETWORKS, dense
 from tests.nqs_core.test_jacobian import as_real, network, real_jacobian
 
 

@@ -5,7 +5,7 @@ import pytest
 from nqs_core import problem
 from nqs_core.config import parse
 from nqs_core.errors import ConfigError, TooLargeError
-from tests.nqs_core.tiny import config
+from tests.nqs_core.systems import config
 
 
 @pytest.mark.parametrize(
