@@ -8,13 +8,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from backend import references
 from backend.strict import dumps
 from nqs_core import driver, problem
 from nqs_core.config import RunConfig
 from nqs_core.errors import NQSError
 from nqs_core.events import MetricsEvent, StateEvent
-from nqs_core.reference import Reference, compute, estimate, relative_error
+from nqs_core.reference import Reference, compute, estimate, literature, matching, relative_error
 
 RESULT = (
     "energy", "energy_error", "energy_per_site", "variance", "v_score", "n_samples_final", "acceptance", "r_hat", "tau",
@@ -56,7 +55,7 @@ def _train(built: problem.Problem, config: RunConfig, known: Reference | None) -
                 shown = "" if error is None else f", relative error {error:.1e}"
                 bar.set_postfix_str(f"E/N = {energy / built.n_sites:.6f}{shown}", refresh=False)
             elif isinstance(event, StateEvent):
-                bar.set_description({"train": "training", "measure": "measuring"}.get(event.phase or "", bar.desc))
+                bar.set_description({"train": "training", "measure": "measuring"}.get(event.phase or "", "compiling"))
                 result = event.result or result
     return result
 
@@ -66,13 +65,20 @@ def find_reference(config: RunConfig) -> Reference | None:
     try:
         cost = estimate(config)
         if cost is not None:
-            if (listed := references.shipped(config)) is not None:
+            if (listed := _listed(config)) is not None:
                 return listed
             if cost.seconds > LANCZOS_SECONDS:
                 return None
         return compute(config)[0]
     except NQSError:
-        return references.shipped(config)
+        return _listed(config)
+
+
+def _listed(config: RunConfig) -> Reference | None:
+    """The best entry of the shipped table for the ground state of this system."""
+    fields, factor = matching.canonical(config)
+    rows = literature.best(literature.load_table(), fields, matching.sector_label(config.sector))
+    return literature.as_reference(rows[0], factor) if rows else None
 
 
 def reference(config: RunConfig, levels: int, out: Path | None) -> None:
