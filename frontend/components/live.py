@@ -14,7 +14,8 @@ FEED_PATH = "/ws/feed"
 class LiveChart(JSComponent):
     """One quantity of several runs against step, time or samples, live.
 
-    Drawn at most five times a second, only while it is visible. Give it a height. Zooming decimates anew, so every point of a run can be seen.
+    Drawn at most five times a second, only while it is visible. Give it a height.
+    Zooming decimates anew, so every point of a run can be seen.
     """
 
     runs = param.List(default=[], item_type=str, doc="Ids of the runs, in the order of the legend.")

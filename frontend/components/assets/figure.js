@@ -71,7 +71,7 @@ function floorTrace(table, options, x, start, end, style, quiet) {
 export function referenceValue(reference, scale) {
   const value = reference.energy * scale;
   const error = (reference.uncertainty ?? 0) * scale;
-  if (!(error > 0)) return value.toFixed(5);
+  if (!(error > 1e-8)) return value.toFixed(5);
   const digits = Math.min(10, Math.max(0, Math.ceil(-Math.log10(error))));
   return `${value.toFixed(digits)}(${Math.round(error * 10 ** digits)})`;
 }
@@ -99,19 +99,29 @@ export function references(tables, options) {
 // One line is nobody's and has the colour of the text; several have the colours of their runs.
 function guides(tables, options, theme) {
   const lines = references(tables, options);
-  const guide = metricOf(options.metric).guide;
+  const { guide, floor } = metricOf(options.metric);
   if (guide && tables.length) lines.push({ y: guide, text: `mixed below ${guide}`, bound: "upper" });
   const shapes = lines.map((line) => {
     const color = lines.length > 1 ? styleOf(line.index ?? 0, options.palette).color : theme.text;
-    const look = { color, width: 1.4, dash: REFERENCE_DASH[line.bound] ?? "dash" };
-    return { type: "line", xref: "paper", x0: 0, x1: 1, y0: line.y, y1: line.y, layer: "below", line: look };
+    const look = { color, width: 1.2, dash: REFERENCE_DASH[line.bound] ?? "dash" };
+    return { type: "line", xref: "paper", x0: 0, x1: 1, y0: line.y, y1: line.y, line: look };
   });
-  const annotations = lines.map((line, i) => ({
-    xref: "paper", x: i % 2 ? 0 : 1, xanchor: i % 2 ? "left" : "right", yanchor: "top",
-    y: options.log ? Math.log10(line.y) : line.y, text: line.text, showarrow: false,
-    font: { size: 12, color: theme.text },
-  }));
+  const label = (y, text, left) => ({
+    xref: "paper", x: left ? 0 : 1, xanchor: left ? "left" : "right", yanchor: "top", text, showarrow: false,
+    y: options.log ? Math.log10(y) : y, font: { size: 12, color: theme.text }, bgcolor: veil(theme.background),
+  });
+  const annotations = lines.map((line, i) => label(line.y, line.text, i % 2 === 1));
+  const lowest = floor && floorOf(tables, floor);
+  if (lowest) annotations.push(label(lowest, "dotted: floor of a finite sample", true));
   return { lines, shapes, annotations };
+}
+
+const veil = (colour) => (/^#[0-9a-f]{6}$/i.test(colour) ? withAlpha(colour, 0.7) : "rgba(0,0,0,0)");
+
+// The lowest floor of all runs, each at its newest value; undefined if nobody reports one.
+function floorOf(tables, name) {
+  const newest = tables.map((table) => table.column(name)?.findLast(Number.isFinite)).filter((v) => v > 0);
+  return newest.length ? Math.min(...newest) : undefined;
 }
 
 /** Lowest and highest positive or finite value of all traces. */

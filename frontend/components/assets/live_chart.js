@@ -115,6 +115,8 @@ class LiveChart {
     const theme = themeColours();
     const { traces, points, drawn, last } = buildTraces(tables, options, theme);
     const layout = buildLayout(tables, traces, options, theme, this.root.clientWidth);
+    // Plotly measures only once by itself; the page's sidebar opens and closes later.
+    Object.assign(layout, { width: this.plot.clientWidth, height: this.plot.clientHeight });
     this.tables = tables;
     this.label(tables, traces, options, { points, drawn, last });
     await globalThis.Plotly.react(this.plot, traces, layout, this.config());

@@ -1,6 +1,6 @@
 // Where the spins of several chains stand on a canvas, and their pixels. Pure.
 
-export const GAP = 1; // sites of background between two lattices
+const GAP = 0.3; // of a site, between two lattices
 
 /**
  * Arrange chains: 2D lattices as tiles, chains as rows of one strip. Sites are row-major, the first axis runs down.
@@ -15,31 +15,35 @@ export function arrange(snapshot, maxTiles, aspect = 1) {
     // The number of columns whose picture is nearest to the wanted shape.
     let best = Infinity;
     for (let n = 1; n <= shown; n++) {
-      const ratio = (n * (cols + GAP)) / (Math.ceil(shown / n) * (rows + GAP));
+      const ratio = (n * cols) / (Math.ceil(shown / n) * rows);
       const off = Math.abs(Math.log(ratio / aspect));
       if (off < best) [best, across] = [off, n];
     }
   }
-  const gap = flat ? 0 : GAP;
-  const down = Math.ceil(shown / across);
-  const width = across * cols + (across - 1) * gap;
-  const height = down * rows + (down - 1) * gap;
-  return { rows, cols, shown, across, gap, width, height, flat };
+  return { rows, cols, shown, across, down: Math.ceil(shown / across), flat };
 }
 
-/** Fill `pixels` (one 32-bit colour per site of the picture) with up, down and background. */
-export function paint(pixels, snapshot, layout, colours) {
-  const { rows, cols, shown, across, gap, width } = layout;
-  pixels.fill(colours.background);
-  for (let chain = 0; chain < shown; chain++) {
-    const left = (chain % across) * (cols + gap);
-    const top = Math.floor(chain / across) * (rows + gap);
-    for (let r = 0; r < rows; r++) {
-      const from = chain * snapshot.n_sites + r * cols;
-      const to = (top + r) * width + left;
-      for (let c = 0; c < cols; c++) pixels[to + c] = snapshot.data[from + c] > 0 ? colours.up : colours.down;
-    }
+/**
+ * Place the tiles on a square of `room` device pixels: whole pixels per site, so that all sites have the same size and
+ * sharp edges. Returns the size of the picture and the corner of each tile.
+ */
+export function place({ rows, cols, shown, across, down, flat }, room) {
+  const gaps = flat ? 0 : GAP;
+  const largest = Math.max(across * cols + (across - 1) * gaps, down * rows + (down - 1) * gaps);
+  const cell = Math.max(1, Math.floor(room / largest));
+  const gap = flat ? 0 : Math.max(2, Math.floor(cell * GAP));
+  const tiles = [];
+  for (let k = 0; k < shown; k++) {
+    tiles.push([(k % across) * (cols * cell + gap), Math.floor(k / across) * (rows * cell + gap)]);
   }
+  const width = across * cols * cell + (across - 1) * gap;
+  const height = down * rows * cell + (down - 1) * gap;
+  return { cell, tiles, width, height };
+}
+
+/** One pixel per site: the configurations that are shown, one below the other. */
+export function paint(pixels, snapshot, colours) {
+  for (let i = 0; i < pixels.length; i++) pixels[i] = snapshot.data[i] > 0 ? colours.up : colours.down;
 }
 
 /** Mean of all spins of all chains. */

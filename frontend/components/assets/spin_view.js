@@ -1,8 +1,8 @@
 // Spin configurations of several chains of a run, as the sampler last left them.
 
 import { getFeed } from "./feed.js";
-import { arrange, magnetisation, paint, pixel } from "./spin_draw.js";
-import { onTheme, reducedMotion, themeColours } from "./theme.js";
+import { arrange, magnetisation, paint, pixel, place } from "./spin_draw.js";
+import { onTheme, reducedMotion } from "./theme.js";
 
 const CALM_MS = 1000; // between two pictures where the visitor asked for less motion
 const STYLE = `
@@ -26,6 +26,7 @@ class SpinView {
       undo.forEach((end) => end());
       sized.disconnect();
       this.removed = true;
+      globalThis.__spins.delete(this);
       this.feed.release(this);
     });
     this.wish();
@@ -46,6 +47,7 @@ class SpinView {
     up.style.background = model.colour_up;
     down.style.background = model.colour_down;
     this.root = root;
+    (globalThis.__spins ??= new Set()).add(this); // for tests
   }
 
   wish() {
@@ -68,6 +70,7 @@ class SpinView {
   }
 
   draw() {
+    if (!this.root.clientWidth) return; // not laid out yet; the observer calls again
     const { model } = this;
     const snapshot = this.feed.spins?.id === model.run ? this.feed.spins : null;
     this.canvas.hidden = this.keys.hidden = !snapshot;
@@ -81,7 +84,7 @@ class SpinView {
     this.paint(snapshot, layout);
     const m = magnetisation(snapshot);
     const size = snapshot.extent.join(" × ");
-    const chains = layout.shown < snapshot.n_chains ? `${layout.shown} of ${snapshot.n_chains}` : `${snapshot.n_chains}`;
+    const chains = layout.shown < snapshot.n_chains ? `${layout.shown} of ${snapshot.n_chains}` : snapshot.n_chains;
     const rows = layout.flat ? ", one per row" : "";
     const { step, lattice } = snapshot;
     this.caption.textContent = `${lattice} ${size} · step ${step} · m = ${m.toFixed(3)} · ${chains} chains${rows}`;
@@ -91,28 +94,24 @@ class SpinView {
 
   paint(snapshot, layout) {
     const { image, canvas, model } = this;
-    const { width, height } = layout;
-    if (image.width !== width || image.height !== height) Object.assign(image, { width, height });
-    const context = image.getContext("2d");
-    const data = context.createImageData(width, height);
-    const background = themeColours().background;
-    paint(new Uint32Array(data.data.buffer), snapshot, layout, {
-      up: pixel(model.colour_up),
-      down: pixel(model.colour_down),
-      background: /^#[0-9a-f]{6}$/i.test(background) ? pixel(background) : 0,
-    });
-    context.putImageData(data, 0, 0);
-    // Whole device pixels per site, so that every site has the same size and sharp edges.
+    const { rows, cols, shown } = layout;
+    Object.assign(image, { width: cols, height: rows * shown });
+    const source = image.getContext("2d");
+    const data = source.createImageData(cols, rows * shown);
+    const colours = { up: pixel(model.colour_up), down: pixel(model.colour_down) };
+    paint(new Uint32Array(data.data.buffer), snapshot, colours);
+    source.putImageData(data, 0, 0);
     const ratio = globalThis.devicePixelRatio || 1;
-    const room = Math.min(this.root.clientWidth, model.max_px) * ratio;
-    const cell = Math.max(1, Math.floor(Math.min(room / width, (model.max_px * ratio) / height)));
-    canvas.width = width * cell;
-    canvas.height = height * cell;
-    canvas.style.width = `${canvas.width / ratio}px`;
+    const { cell, tiles, width, height } = place(layout, Math.min(this.root.clientWidth, model.max_px) * ratio);
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    canvas.style.width = `${width / ratio}px`;
     const target = canvas.getContext("2d");
     target.imageSmoothingEnabled = false;
-    target.drawImage(image, 0, 0, canvas.width, canvas.height);
-    this.paints = (this.paints ?? 0) + 1;
+    target.clearRect(0, 0, width, height);
+    tiles.forEach(([x, y], k) => {
+      target.drawImage(image, 0, k * rows, cols, rows, x, y, cols * cell, rows * cell);
+    });
+    this.paints = (this.paints ?? 0) + 1; // for tests
   }
 }
 
