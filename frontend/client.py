@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any, TypedDict, cast
+from typing import Any, Required, TypedDict, cast
 
 import httpx
 
@@ -21,7 +21,7 @@ class Reference(TypedDict, total=False):
 class Run(TypedDict, total=False):
     """One run as the API returns it; energies are totals, times are unix seconds, `eta_seconds` may be absent."""
 
-    id: str
+    id: Required[str]
     name: str
     state: str
     desired: str

@@ -22,12 +22,6 @@ class Favicon(RequestHandler):
         self.finish(theme.FAVICON_SVG)
 
 
-def origins() -> frozenset[str]:
-    """Hosts whose pages may open a session's websocket, by any port (tunnels): this machine, SPINSCOPE_ALLOWED_HOSTS."""
-    names = [h.strip() for h in os.environ.get("SPINSCOPE_ALLOWED_HOSTS", "").split(",")]
-    return frozenset({"127.0.0.1", "localhost", *filter(None, names)})
-
-
 def serve(port: int) -> Any:
     """The server, not started."""
     theme.extension()
@@ -39,8 +33,6 @@ def serve(port: int) -> Any:
         extra_patterns=[(r"/favicon\.ico", Favicon)], check_unused_sessions_milliseconds=5000,
         unused_session_lifetime_milliseconds=20000,
     )  # fmt: skip
-    # Bokeh's own setting takes no host without a port, though its check does.
-    server._tornado._websocket_origins = origins()
     server.io_loop.add_callback(hub.run)
     return server
 

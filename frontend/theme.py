@@ -93,6 +93,11 @@ FAVICON_SVG = (
 FAVICON = "data:image/svg+xml," + quote(FAVICON_SVG)
 
 
+def _link_style(current: bool) -> dict[str, Any]:
+    colour = "var(--panel-primary-color)" if current else "var(--panel-on-surface-color)"
+    return {"fontWeight": 650 if current else 450, "minWidth": 0, "color": colour}
+
+
 def navigation(current: str) -> pmui.Row:
     """The links between the pages; real links, so that they open in a new tab too."""
     links = [
@@ -102,10 +107,9 @@ def navigation(current: str) -> pmui.Row:
             href=url,
             target="_self",
             variant="text",
-            color="primary" if url == current else "default",
             size="small",
             margin=(0, 2),
-            sx={"fontWeight": 600 if url == current else 400, "minWidth": 0},
+            sx={"&.MuiButton-root": _link_style(url == current)},
         )
         for label, url, icon in PAGES
     ]
@@ -147,7 +151,11 @@ def card(
     head: list[Any] = []
     if title is not None:
         name = pmui.Typography(title, variant="subtitle1", margin=(0, 8, 0, 0), styles={"font-weight": "600"})
-        head = [pmui.FlexBox(name, *tools, align_items="center", margin=(8, 14, 2, 14), sizing_mode="stretch_width")]
+        head = [
+            pmui.FlexBox(
+                name, *tools, align_items="center", gap="6px", margin=(8, 14, 2, 14), sizing_mode="stretch_width"
+            )
+        ]
     return pmui.Paper(
         *head,
         *content,

@@ -21,8 +21,8 @@ TABS: dict[str, tuple[str, tuple[Chart, ...]]] = {
         (Chart("acceptance", "Acceptance"), Chart("r_hat", "Split R̂"), Chart("ess", "Effective sample size"),
          Chart("step_seconds", "Time per step")),
     ),
-    "distribution": ("Distribution", (Chart("jsd", "Jensen–Shannon divergence to exact |ψ|²"),)),
+    "distribution": ("JSD", (Chart("jsd", "Jensen–Shannon divergence to exact |ψ|²"),)),
     "compare": ("Compare", ()),
 }  # fmt: skip
 X_AXES = {"Steps": "step", "Time": "time", "Samples": "samples"}
-SCALES = {"Per site": "site", "Total": "total"}
+SCALES = {"E/N": "site", "E": "total"}

@@ -14,19 +14,19 @@ NAN = float("nan")
 
 # Visible columns: name -> (title, width in pixels, the text that is shown for it or None for the value itself).
 COLUMNS: dict[str, tuple[str, int, str | None]] = {
-    "name": ("Name", 170, "name_text"),
-    "state": ("State", 96, "state_text"),
-    "progress": ("Progress", 118, "progress_text"),
-    "energy": ("Energy / site", 128, "energy_text"),
-    "relative": ("Rel. error", 88, "relative_text"),
-    "eta": ("Time left", 86, "eta_text"),
-    "model": ("Model", 190, None),
-    "ansatz": ("Ansatz", 84, None),
-    "optimizer": ("Optimizer", 92, None),
-    "sampler": ("Sampler", 100, None),
-    "v_score": ("V-score", 84, "v_score_text"),
-    "tags": ("Tags", 130, "tags_text"),
-    "started": ("Started", 118, "started_text"),
+    "name": ("Name", 140, "name_text"),
+    "state": ("State", 84, "state_text"),
+    "progress": ("Progress", 84, "progress_text"),
+    "energy": ("Energy/site", 112, "energy_text"),
+    "relative": ("Rel. error", 78, "relative_text"),
+    "eta": ("Time left", 70, "eta_text"),
+    "model": ("Model", 160, None),
+    "ansatz": ("Ansatz", 64, None),
+    "optimizer": ("Optimizer", 76, None),
+    "sampler": ("Sampler", 92, None),
+    "v_score": ("V-score", 74, "v_score_text"),
+    "tags": ("Tags", 86, "tags_text"),
+    "started": ("Started", 62, "started_text"),
 }
 NUMBERS = ("progress", "energy", "relative", "eta", "v_score", "started")
 RIGHT = ("energy", "relative", "eta", "v_score")
@@ -56,7 +56,7 @@ def _started(run: Run, now: float) -> tuple[float, str]:
     ago = now - began
     stamp = time.localtime(began)
     same_day = time.strftime("%Y%j", stamp) == time.strftime("%Y%j", time.localtime(now))
-    return began, time.strftime("%H:%M" if same_day and ago < 86400 else "%d %b %H:%M", stamp)
+    return began, time.strftime("%H:%M" if same_day and ago < 86400 else "%d %b", stamp)
 
 
 def row(run: Run, slot: int | None, now: float, focused: bool = False) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def row(run: Run, slot: int | None, now: float, focused: bool = False) -> dict[s
         "relative": NAN if relative is None else relative,
         "relative_text": text.small(relative),
         "eta": NAN if eta is None else eta,
-        "eta_text": text.duration(eta) if eta is not None else "",
+        "eta_text": text.brief(eta) if eta is not None else "",
         "model": text.model(config),
         "ansatz": text.component(config, "ansatz"),
         "optimizer": text.component(config, "optimizer"),

@@ -76,6 +76,14 @@ def duration(seconds: Any) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
+def brief(seconds: float) -> str:
+    """42 s, 12 min, 1.4 h, 2.1 d: for a narrow column."""
+    for unit, size in (("d", 86400), ("h", 3600)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
 def step_time(seconds: Any) -> str:
     """The time of one step: in milliseconds below a second."""
     value = finite(seconds)

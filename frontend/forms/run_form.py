@@ -96,11 +96,11 @@ class Section:
     def _show(self) -> None:
         controls = list(self.controls.values())
         self._axes()
-        # Two short fields share a line; switches and an odd last one take the whole line.
+        # Two fields share a line where both fit; what is left over takes a line of its own.
         short = [c for c in controls if c.spec.kind != "bool"]
         for control in controls:
-            alone = control.spec.kind == "bool" or (control is short[-1] and len(short) % 2 == 1)
-            control.widget.styles = {"flex": "1 1 100%" if alone else "1 1 calc(50% - 5px)", "min-width": "0"}
+            narrowest = "max-content" if control.spec.kind == "bool" else "0"
+            control.widget.styles = {"flex": "1 1 calc(50% - 5px)", "min-width": narrowest}
             control.widget.min_width = 0
         self.body.objects = [c.widget for c in [*short, *(c for c in controls if c not in short)]]
         self.select.description = f"{self.entry.get('summary', '')}"

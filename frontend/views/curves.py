@@ -29,8 +29,9 @@ class Curves:
         self.x_axis = self._toggle(X_AXES, "x", "Horizontal axis")
         self.scale = self._toggle(SCALES, "scale", "Energies per site or total")
         self.smooth = pmui.FloatSlider(
-            label="Smoothing", start=0, end=0.99, step=0.01, value=view.smooth, width=150, size="small", margin=(0, 10)
-        )
+            label="", start=0, end=0.99, step=0.01, value=view.smooth, width=110, size="small", margin=(0, 8, 0, 12),
+            show_value=False,
+        )  # fmt: skip
         self.smooth.link(view, value="smooth")
         view.param.watch(lambda event: self.smooth.param.update(value=event.new), "smooth")
         view.param.watch(self._on_tab, "tab")
@@ -41,7 +42,7 @@ class Curves:
             options=options,
             value=getattr(self._view, name),
             size="small",
-            margin=(0, 4),
+            margin=0,
             sx=TOGGLE_SX,
             description=label,
         )
@@ -49,16 +50,11 @@ class Curves:
         return made
 
     def panel(self) -> Any:
-        self.tools = pmui.FlexBox(
-            self.x_axis,
-            self.scale,
-            self.smooth,
-            align_items="center",
-            gap="6px 4px",
-            margin=(0, 8),
-            sizing_mode="stretch_width",
-        )
-        head = pmui.FlexBox(self.tabs, align_items="center", margin=(10, 8, 8, 8), sizing_mode="stretch_width")
+        words = pmui.Typography("Smoothing", variant="body2", margin=(0, 0, 0, 6))
+        self.smoothing = pmui.FlexBox(words, self.smooth, align_items="center", gap="0px", margin=0, sizing_mode=None)
+        row: dict[str, Any] = {"align_items": "center", "gap": "8px 12px", "sizing_mode": "stretch_width"}
+        head = pmui.FlexBox(self.tabs, margin=(12, 14, 8, 14), **row)
+        self.tools = pmui.FlexBox(self.x_axis, self.scale, self.smoothing, margin=(0, 14, 2, 14), **row)
         self._on_tab(None)
         return theme.card(head, self.tools, self.body)
 
@@ -69,7 +65,7 @@ class Curves:
             self.body.objects = [self.comparison]
         else:
             self.body.objects = [self._grid(tab)]
-        self.x_axis.visible = self.smooth.visible = tab != "compare"
+        self.x_axis.visible = self.smoothing.visible = tab != "compare"
 
     def _grid(self, tab: str) -> Any:
         if tab not in self._charts:

@@ -1,6 +1,7 @@
 """The form of a new run: presets, live check, Launch."""
 
 import asyncio
+import html
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -195,7 +196,7 @@ def facts(answer: dict[str, Any]) -> str:
     if not reference:
         return f"{size}<br>No reference energy is known for this system."
     energy = text.minus(f"{reference['energy'] / n:.6f}")
-    return f"{size}<br>Reference E₀/N = <b>{energy}</b> ({pn.util.escape(str(reference.get('method', '')))})"
+    return f"{size}<br>Reference E₀/N = <b>{energy}</b> ({html.escape(str(reference.get('method', '')))})"
 
 
 FACTS_CSS = ":host{font-size:12.5px;line-height:1.5;color:var(--panel-on-surface-color);opacity:.85}"

@@ -34,10 +34,11 @@ class RunsPage:
             "", severity="info", visible=False, sizing_mode="stretch_width", margin=(8, 6, 0, 6), variant="outlined"
         )
         self.browser = Browser(self._on_browser)
-        self.status = pn.pane.HTML("", margin=(0, 6, 0, 12), stylesheets=[STATUS_CSS])
+        self.status = pn.pane.HTML(
+            "", margin=(0, 6, 0, 12), align="center", styles={"margin-left": "auto"}, stylesheets=[STATUS_CSS]
+        )
         self.main = pn.Column(self.banner, sizing_mode="stretch_width", margin=6)
-        spacer = pn.Spacer(sizing_mode="stretch_width")
-        self.page = theme.page("/", [self.main], header=[spacer, self.status, self.browser])
+        self.page = theme.page("/", [self.main], header=[self.status, self.browser])
         if pn.state.location is not None:
             pn.state.location.sync(self.view, dict(View.URL))
         if hub.catalog is not None:

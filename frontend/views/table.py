@@ -15,6 +15,7 @@ from frontend.state import ACTIVE, Hub, View
 ROW_PIXELS = 34
 MAX_ROWS = 7
 STATE_FILTERS = {"Any state": (), "active": ACTIVE, "done": ("done",), "stopped": ("stopped",), "failed": ("failed",)}
+COMPACT_SX = {"& .MuiInputBase-root": {"height": "32px"}, "& .MuiSelect-select": {"padding": "5px 12px !important"}}
 CSS = (
     theme.CHIP_CSS
     + theme.DOT_CSS
@@ -22,12 +23,16 @@ CSS = (
 .tabulator{border:0;background:transparent;font-size:13px}
 .tabulator .tabulator-header{border-color:var(--divider-color,rgba(128,128,128,.25));background:transparent}
 .tabulator .tabulator-header .tabulator-col{background:transparent !important;border-right:0}
-.tabulator .tabulator-header .tabulator-col .tabulator-col-title{font-size:12px;font-weight:600;padding-right:14px}
+.tabulator .tabulator-header .tabulator-col.tabulator-sortable .tabulator-col-title,.tabulator .tabulator-header .tabulator-col .tabulator-col-title{font-size:12px;font-weight:600;padding-right:0 !important;text-overflow:clip}
+.tabulator .tabulator-header .tabulator-col .tabulator-col-sorter{opacity:0;right:0}
+.tabulator .tabulator-header .tabulator-col:hover .tabulator-col-sorter{opacity:.55}
+.tabulator .tabulator-header .tabulator-col:is([aria-sort=ascending],[aria-sort=descending]) .tabulator-col-sorter{opacity:1}
 .tabulator .tabulator-header .tabulator-col .tabulator-col-content{padding:6px 8px}
 .tabulator .tabulator-row{background:transparent;min-height:34px;border-bottom:1px solid color-mix(in srgb,var(--panel-on-surface-color) 8%,transparent)}
+.tabulator .tabulator-tableholder .tabulator-row.tabulator-row-even{background-color:transparent !important}
 .tabulator .tabulator-row .tabulator-cell{font-size:13px;padding:7px 8px;border-right:0;height:34px;line-height:20px;cursor:pointer}
-.tabulator .tabulator-tableholder .tabulator-row.tabulator-selected{background-color:color-mix(in srgb,var(--panel-primary-color) 7%,transparent) !important;color:var(--panel-on-surface-color) !important}
-.tabulator .tabulator-tableholder .tabulator-row:hover{background-color:color-mix(in srgb,var(--panel-primary-color) 12%,transparent) !important;color:var(--panel-on-surface-color) !important}
+.tabulator .tabulator-tableholder .tabulator-row.tabulator-selected.tabulator-selectable{background-color:color-mix(in srgb,var(--panel-primary-color) 7%,transparent) !important;color:var(--panel-on-surface-color) !important}
+.tabulator .tabulator-tableholder .tabulator-row.tabulator-selectable:hover{background-color:color-mix(in srgb,var(--panel-primary-color) 12%,transparent) !important;color:var(--panel-on-surface-color) !important}
 .bar{position:relative;height:18px;margin-top:1px;border-radius:5px;overflow:hidden;background:color-mix(in srgb,var(--panel-on-surface-color) 8%,transparent)}
 .bar i{position:absolute;inset:0 auto 0 0;background:color-mix(in srgb,var(--panel-primary-color) 38%,transparent)}
 .bar span{position:relative;display:block;text-align:center;font-size:11.5px;line-height:18px}
@@ -47,7 +52,7 @@ class RunsTable:
         self._remember = remember
         self._rows: list[dict[str, Any]] = []
         self._telling = False
-        small: dict[str, Any] = {"size": "small", "margin": (0, 4)}
+        small: dict[str, Any] = {"size": "small", "margin": 0, "align": "center", "sx": COMPACT_SX}
         self.search = pmui.TextInput(placeholder="Search", width=150, **small)
         self.state = pmui.Select(options=STATE_FILTERS, value=(), width=120, label="", **small)
         self.tag = pmui.Select(options={"Any tag": ""}, value="", width=110, label="", **small)
@@ -70,7 +75,7 @@ class RunsTable:
         return pn.widgets.Tabulator(
             rows.frame([]),
             show_index=False, selectable="checkbox", disabled=True, sizing_mode="stretch_width", layout="fit_data_fill",
-            height=ROW_PIXELS * 3, row_height=ROW_PIXELS, theme="simple", margin=(2, 8, 8, 8),
+            row_height=ROW_PIXELS, max_height=ROW_PIXELS * MAX_ROWS + 44, theme="simple", margin=(2, 8, 8, 8),
             titles={k: title for k, (title, _, _) in rows.COLUMNS.items()},
             widths={k: width for k, (_, width, _) in rows.COLUMNS.items()},
             formatters={k: HTMLTemplateFormatter(template=f"<%= {v} %>") for k, v in shown.items()},
@@ -135,7 +140,6 @@ class RunsTable:
         try:
             if patch is None:
                 self.table.value = rows.frame(new)
-                self.table.height = ROW_PIXELS * max(1, min(len(new), MAX_ROWS)) + 40
             elif patch:
                 self.table.patch(patch, as_index=False)
             ticked = [i for i, r in enumerate(new) if r["id"] in selected]

@@ -137,7 +137,7 @@ class LiveChart {
     this.plot.style.visibility = text ? "hidden" : "visible";
     this.plot.setAttribute("aria-label", describe(last, options));
     this.note.hidden = !drawn;
-    this.note.textContent = drawn ? `decimated: ${drawn} of ${points.toLocaleString("en")} points a curve` : "";
+    this.note.textContent = drawn ? `${drawn} of ${points.toLocaleString("en")} points` : "";
   }
 
   options() {
