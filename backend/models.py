@@ -110,8 +110,6 @@ attempts = sa.Table(
     sa.Column("slot", sa.String(32)),
     sa.Column("host", sa.String(255)),
     sa.Column("pid", sa.Integer),
-    sa.Column("device", sa.String(128)),
-    sa.Column("versions", JSON),
     *_reals("started", "ended"),
     sa.Column("exit", sa.Text),
 )

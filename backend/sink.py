@@ -19,13 +19,13 @@ from typing import Any
 from sqlalchemy import Engine
 
 from backend import spool, store
+from backend.engine.base import FENCED
 from backend.store import ingest, lod
 from nqs_core.events import Event
 
 LOG = logging.getLogger("spinscope.sink")
 BATCH = 500
 PAUSE = 0.1  # seconds after a first failure of the database; doubles up to 5
-FENCED = 75  # exit status: another attempt owns the run
 
 
 class Sink:

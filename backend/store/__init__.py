@@ -1,7 +1,7 @@
 """The one module that knows SQL: submit, control and read runs. The database is the queue and the truth."""
 
 from backend.store.connect import Engine, SchemaError, migrate, open_engine, reading
-from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop
+from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop, work
 from backend.store.lod import read_lod
 from backend.store.reads import last_seqs, latest_snapshot, read_events
 from backend.store.runs import (
@@ -43,4 +43,5 @@ __all__ = [
     "request_stop",
     "submit",
     "update_run",
+    "work",
 ]

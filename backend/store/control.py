@@ -20,6 +20,34 @@ class Claim(NamedTuple):
     desired: str
 
 
+class Active(NamedTuple):
+    """An attempt that some process works on, or shall."""
+
+    id: str
+    attempt: int
+    hb: int
+    state: str
+    desired: str
+    slot: str | None
+    host: str | None
+
+
+class Work(NamedTuple):
+    """What a dispatcher looks at."""
+
+    active: list[Active]
+    queued: bool
+
+
+def work(engine: Engine) -> Work:
+    """All active attempts, and whether any run waits."""
+    with reading(engine) as connection:
+        query = sa.select(*[runs.c[name] for name in Active._fields]).where(runs.c.state.in_(ACTIVE))
+        active = [Active(*row) for row in connection.execute(query)]
+        waiting = sa.select(runs.c.id).where(runs.c.state == "queued", runs.c.desired == "run").limit(1)
+        return Work(active, connection.execute(waiting).first() is not None)
+
+
 def _row(connection: Connection, run_id: str) -> Any:
     query = sa.select(runs.c.state, runs.c.desired, runs.c.attempt).where(runs.c.id == run_id)
     row = connection.execute(query).first()
@@ -86,10 +114,14 @@ def claim_attempt(
 ) -> Claim | None:
     """Make the calling process the owner of an attempt; None if the attempt is taken or superseded."""
     mine = (runs.c.id == run_id, runs.c.attempt == attempt, runs.c.claim.is_(None), runs.c.state == "starting")
+    done = (runs.c.id == run_id, runs.c.attempt == attempt, runs.c.claim == claim, runs.c.state == "running")
+    content = sa.select(runs.c.acked, runs.c.config, runs.c.desired)
     with engine.begin() as connection:
-        row = connection.execute(sa.select(runs.c.acked, runs.c.config, runs.c.desired).where(*mine)).first()
+        row = connection.execute(content.where(*mine)).first()
         if row is None:
-            return None
+            # The answer to an earlier COMMIT may have been lost.
+            row = connection.execute(content.where(*done)).first()
+            return None if row is None else Claim(row.config, row.desired)
         now = time.time()
         before = sa.select(sa.func.max(attempts.c.attempt)).where(attempts.c.run_id == run_id).scalar_subquery()
         # The counter of spooled records starts anew with each owner; the last owner's is needed to replay its spool.

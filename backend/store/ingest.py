@@ -120,6 +120,8 @@ def _write(
     for chunk in _chunks(records):
         if chunk[0]["kind"] == "rewind":
             bucket = lod.rewind(connection, run_id, chunk[0]["step"])
+            mine = (attempts.c.run_id == run_id, attempts.c.attempt == attempt)
+            connection.execute(sa.update(attempts).where(*mine).values(start_step=chunk[0]["step"]))
         rows: dict[sa.Table, list[Record]] = {metrics: [], snapshots: [], events: []}
         for record in chunk:
             if record["kind"] == "checkpoint":

@@ -119,8 +119,6 @@ def upgrade() -> None:
         sa.Column("slot", sa.String(length=32), nullable=True),
         sa.Column("host", sa.String(length=255), nullable=True),
         sa.Column("pid", sa.Integer(), nullable=True),
-        sa.Column("device", sa.String(length=128), nullable=True),
-        sa.Column("versions", JSON, nullable=True),
         sa.Column("started", sa.Double(), nullable=True),
         sa.Column("ended", sa.Double(), nullable=True),
         sa.Column("exit", sa.Text(), nullable=True),

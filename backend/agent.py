@@ -1,0 +1,146 @@
+"""The dispatcher: gives queued runs to an engine that has room, and notices processes that are gone.
+
+Liveness is a counter that the owner of a run moves, watched on this process's own monotonic clock: no two clocks are
+ever compared. Several agents may work on one database; a run is claimed by one of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend import store
+from backend.engine import FENCED, Key, Local
+from backend.engine.local import find_slots
+from backend.settings import Settings
+from backend.store.control import Active
+
+LOG = logging.getLogger("spinscope.agent")
+TICK_SECONDS = 0.2
+BLIND_SECONDS = 5.0  # a longer pause between two looks makes every patience start anew
+BEAT_SECONDS = 2.0
+
+
+@dataclass
+class Watch:
+    """What was last seen of an attempt, and since when on this clock."""
+
+    hb: int
+    since: float
+    stopping: float | None = None
+
+
+@dataclass
+class Agent:
+    """One tick: reap, watch, launch."""
+
+    settings: Settings
+    engine: sa.Engine
+    local: Local
+    device: str | None = None
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    _seen: dict[Key, Watch] = field(default_factory=dict)
+    _looked: float = field(default_factory=time.monotonic)
+    _beaten: float = -BEAT_SECONDS
+
+    def tick(self) -> None:
+        """Everything that is due now."""
+        for key, status in self.local.reap():
+            if status != FENCED:
+                self._lost(key, _describe(status))
+        work = store.work(self.engine)
+        self._watch(work.active)
+        self.local.hold(self._adopted(work.active))
+        if work.queued:
+            self._launch()
+        self.local.keep_spares()
+        if time.monotonic() - self._beaten >= BEAT_SECONDS:
+            free = self.local.nfree()
+            store.beat(self.engine, self.id, "agent", slots=self.local.slots, free=free, device=self.device)
+            self._beaten = time.monotonic()
+
+    def _adopted(self, active: list[Active]) -> list[str]:
+        here, live = socket.gethostname(), self.local.live()
+        return [run.slot for run in active if run.slot and run.host == here and (run.id, run.attempt) not in live]
+
+    def _launch(self) -> None:
+        while self.local.nfree() > 0 and (claimed := store.claim_next(self.engine)) is not None:
+            LOG.info("run %s: attempt %d", *claimed)
+            try:
+                self.local.launch(*claimed)
+            except OSError as error:
+                self._lost(claimed, f"its process could not be started: {error}")
+                return
+
+    def _watch(self, active: list[Active]) -> None:
+        now = time.monotonic()
+        if now - self._looked > BLIND_SECONDS:
+            self._seen = {}  # the database or this machine was away, and so may have been the owners' heartbeats
+        seen: dict[Key, Watch] = {}
+        for run in active:
+            key = (run.id, run.attempt)
+            watch = self._seen.get(key)
+            if watch is None or watch.hb != run.hb:
+                watch = Watch(run.hb, now, watch.stopping if watch else None)
+            seen[key] = watch
+            patience = self.settings.lost_seconds if run.state == "running" else self.settings.start_seconds
+            if now - watch.since > patience:
+                self.local.kill(run.id, 0.0)
+                self._lost(key, f"no sign of life for {patience:g} s")
+            elif run.desired == "stop":
+                watch.stopping = watch.stopping or now
+                # The process ends itself after its grace; one that cannot even do that is ended from here.
+                if now - watch.stopping > self.settings.grace_seconds + BLIND_SECONDS:
+                    self.local.kill(run.id, 1.0)
+        self._seen, self._looked = seen, time.monotonic()
+
+    def _lost(self, key: Key, why: str, *, graceful: bool = False) -> None:
+        state = store.lost(self.engine, *key, why, graceful=graceful)
+        if state is not None:
+            LOG.warning("run %s, attempt %d: %s; now %s", *key, why, state)
+
+    def close(self) -> None:
+        """Drain: every run writes a checkpoint and is queued; it goes on at the next start."""
+        for key, status in self.local.close(self.settings.grace_seconds):
+            if status != FENCED:
+                self._lost(key, _describe(status), graceful=True)
+        store.leave(self.engine, self.id)
+
+
+def _describe(status: int) -> str:
+    return f"its process was ended by signal {-status}" if status < 0 else f"its process ended with status {status}"
+
+
+def main() -> int:
+    """Until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings = Settings.from_env()
+    engine = store.open_engine(settings.db_url)
+    slots, device = find_slots(settings.slots)
+    agent = Agent(settings, engine, Local(settings, slots), device)
+    LOG.info("%s: %s", device, ", ".join(slots))
+    while not stop.wait(TICK_SECONDS):
+        try:
+            agent.tick()
+        except Exception:
+            LOG.exception("will try again")
+            stop.wait(1.0)
+    with contextlib.suppress(SQLAlchemyError):  # without the database the next agent finds the runs lost
+        agent.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

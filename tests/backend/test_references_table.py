@@ -1,0 +1,158 @@
+"""Reference energies in the database: loaded once, matched by system, computed where that is cheap."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from backend import models, references, store
+from nqs_core.config import RunConfig, parse
+from nqs_core.reference import compute, literature
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'runs.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shipped data that a test may change."""
+    folder = tmp_path / "data"
+    shutil.copytree(literature.data_folder(), folder, copy_function=shutil.copyfile)
+    for module in (references, literature):
+        monkeypatch.setattr(module, "data_folder", lambda: folder)
+    return folder
+
+
+def config(lattice: dict[str, Any], hamiltonian: dict[str, Any], **more: Any) -> RunConfig:
+    return parse({"lattice": lattice, "hamiltonian": hamiltonian, **more})
+
+
+def chain(length: int, name: str = "tfim", **params: Any) -> RunConfig:
+    lattice = {"name": "chain", "params": {"length": length}}
+    return config(lattice, {"name": name, "params": params})
+
+
+def rows(engine: sa.Engine, table: sa.Table = models.reference_energies) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(sa.select(table).order_by(table.c.content_hash))]
+
+
+def test_the_files_are_loaded_whole_and_once(engine: sa.Engine) -> None:
+    references.load(engine)
+    first = rows(engine), rows(engine, models.reference_series)
+    with open(literature.data_folder() / "dmrg_series.csv", encoding="utf-8", newline="") as file:
+        assert len(first[1]) == len(list(csv.reader(file))) - 1
+    assert len(first[0]) == len(literature.load_table())
+    references.load(engine)
+    assert (rows(engine), rows(engine, models.reference_series)) == first
+
+
+def test_rows_that_left_the_file_go_and_others_stay(engine: sa.Engine, folder: Path) -> None:
+    references.load(engine)
+    before = {row[1] for row in rows(engine)}
+    with engine.begin() as connection:
+        first = dict(connection.execute(sa.select(models.reference_energies).limit(1)).mappings().one())
+        mine = first | {"id": None, "origin": "user", "content_hash": "mine", "energy": -1.0}
+        connection.execute(models.reference_energies.insert(), mine)
+    path = folder / "reference_energies.csv"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:1] + lines[2:]), "utf-8")
+    references.load(engine)
+    after = {row[1] for row in rows(engine)}
+    assert before - after == {first["content_hash"]}
+    assert after - before == {"mine"}
+
+
+def test_a_damaged_file_changes_nothing(engine: sa.Engine, folder: Path) -> None:
+    references.load(engine)
+    before = rows(engine)
+    path = folder / "reference_energies.csv"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    bound = next(i for i, line in enumerate(lines) if ",exact," in line)
+    path.write_text("".join([*lines[:bound], lines[bound].replace(",exact,", ",guess,")]), "utf-8")
+    with pytest.raises(sa.exc.IntegrityError):  # pyright: ignore[reportAttributeAccessIssue]
+        references.load(engine)
+    assert rows(engine) == before
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        chain(16, J=1.0, h=1.0),
+        chain(16, J=2.0, h=-1.0),  # twice the canonical one at h = 1/2, the field turned round
+        chain(10, "heisenberg", marshall=True),
+    ],
+)
+def test_a_run_finds_its_row_in_its_own_units(engine: sa.Engine, run: RunConfig) -> None:
+    references.load(engine)
+    found = references.match(engine, run)
+    assert found is not None
+    assert (found["bound"], found["label"]) == ("exact", f"exact ({found['method']})")
+    assert found["energy"] == pytest.approx(compute(run, method="analytic")[0].energy, rel=1e-10)
+    assert references.search(engine, search="computed on this")[1] == 0
+
+
+def test_a_closed_form_needs_no_row(engine: sa.Engine) -> None:
+    run = chain(300, h=0.123)
+    found = references.match(engine, run)
+    assert found is not None
+    assert found["energy"] == compute(run)[0].energy
+    assert found["method"] == "analytic"
+
+
+def test_a_published_upper_bound_is_labelled_as_one(engine: sa.Engine) -> None:
+    references.load(engine)
+    lattice = {"name": "square", "params": {"extent": [14, 14]}}
+    found = references.match(engine, config(lattice, {"name": "heisenberg"}))
+    assert found is not None
+    assert found["bound"] in ("upper", "estimate")
+    assert found["label"].startswith(("upper bound (", "estimate ("))
+    assert found["source"]
+
+
+def test_a_cheap_system_is_computed_and_kept(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    lattice = {"name": "square", "params": {"extent": [3, 2], "periodic": [True, False]}}
+    run = config(lattice, {"name": "tfim", "params": {"J": -2.0, "h": 0.7}})
+    found = references.match(engine, run)
+    assert found is not None
+    assert found["energy"] == pytest.approx(compute(run)[0].energy, rel=1e-12)
+    stored, total = references.search(engine, search="computed on this")
+    assert total == 1
+    assert stored[0]["energy_per_site"] * 6 == pytest.approx(stored[0]["energy"])
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("it is in the table")
+
+    monkeypatch.setattr(references, "compute", never)
+    again = references.match(engine, run)
+    assert again is not None
+    assert again["energy"] == pytest.approx(found["energy"], rel=1e-14)
+
+
+def test_an_expensive_system_has_none(engine: sa.Engine) -> None:
+    lattice = {"name": "square", "params": {"extent": [6, 6]}}
+    assert references.match(engine, config(lattice, {"name": "tfim", "params": {"h": 1.2345}})) is None
+    lattice = {"name": "square", "params": {"extent": [20, 20]}}
+    assert references.match(engine, config(lattice, {"name": "tfim", "params": {"h": 1.2345}})) is None
+
+
+def test_search_and_page(engine: sa.Engine) -> None:
+    references.load(engine)
+    everything, total = references.search(engine, limit=5)
+    assert (len(everything), total) == (5, len(literature.load_table()))
+    found, total = references.search(engine, hamiltonian="heisenberg", lattice="square", search="10x10 qmc")
+    assert total == len(found) >= 1
+    assert all(row["method"] == "qmc" and row["extent"] == [10, 10] for row in found)
+    page, _ = references.search(engine, limit=3, offset=2)
+    assert page == everything[2:5]
+    assert references.search(engine, key="nothing") == ([], 0)
