@@ -85,7 +85,8 @@ class Service:
         config = _parse(body)
         # The name changes nothing; without it more of what a form sends while somebody types is remembered.
         known = self._validated(orjson.dumps(config.model_copy(update={"name": ""}).model_dump(mode="json")))
-        return {**known, "config": {**known["config"], "name": config.name}}
+        full = known["config"] | {"name": config.name}
+        return {**known, "config": full, "reference": references.match(self.engine, RunConfig.model_validate(full))}
 
     def _validate(self, raw: bytes) -> dict[str, Any]:
         config = RunConfig.model_validate(orjson.loads(raw))
@@ -99,7 +100,6 @@ class Service:
             "n_sites": built.n_sites,
             "n_params": problem.n_params(built),
             "memory_bytes": problem.memory_bytes(built),
-            "reference": references.match(self.engine, full),
             "formula": formula(full),
             "warnings": warnings,
         }

@@ -48,7 +48,7 @@ def test_csv_has_one_row_for_each_current_step(feeder: Feeder) -> None:
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
     assert [float(row["energy"]) for row in rows] == [*[-k - 1e-12 for k in (1, 2, 3, 4)], -5 - 2e-12, -6 - 2e-12]
     assert [row["jsd"] for row in rows] == ["", "", "", "", "0.125", "0.125"]
-    assert list(rows[0])[0] == "step"
+    assert next(iter(rows[0])) == "step"
 
 
 def test_json_has_everything_of_the_run(feeder: Feeder) -> None:
