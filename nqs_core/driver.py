@@ -167,7 +167,7 @@ def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Ev
         arrays = {}
         if k % every == 0 or k == n_steps:
             means, arrays = measurement.live(problem, params, metrics.samples)
-            scalars |= means
+            scalars |= {name: value for name, value in means.items() if np.isfinite(value)}
         if measurement.divergence_due(problem, k, n_steps):
             scalars |= measurement.divergence(problem, params, state.sampler, jax.random.fold_in(state.key, 1))
         yield MetricsEvent(step=k, phase="train", scalars=scalars, arrays=arrays), state

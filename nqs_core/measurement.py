@@ -105,13 +105,27 @@ def live(problem: Problem, params: Params, samples: Samples) -> tuple[dict[str, 
     """Observables of one batch for the stream: scalars, and arrays with their errors."""
     scalars: dict[str, float] = {}
     arrays: dict[str, Any] = {}
-    for name, values in jax.device_get(chain_means(problem, params, samples)).items():
-        mean, error = _mean_and_error(values)
+    for name, (mean, error) in _estimates(problem, jax.device_get(chain_means(problem, params, samples))).items():
         if mean.ndim == 0:
             scalars |= {name: float(mean), f"{name}_error": float(error)}
         else:
             arrays |= {name: mean.tolist(), f"{name}_error": error.tolist()}
     return scalars, arrays
+
+
+def _estimates(problem: Problem, values: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Mean and standard error of every quantity from its chain means, derived ones by the jackknife."""
+    out = {name: _mean_and_error(value) for name, value in values.items()}
+    scalars = {name: value for name, value in values.items() if value.ndim == 1}
+    n = len(next(iter(scalars.values()), ()))
+    means = {name: np.asarray(value.mean()) for name, value in scalars.items()}
+    left_out = {name: (value.sum() - value) / max(n - 1, 1) for name, value in scalars.items()}
+    for observable in problem.observables:
+        replicas = observable.derived(left_out)
+        for name, value in observable.derived(means).items():
+            error = np.sqrt((n - 1) * np.var(replicas[name])) if n > 1 else np.nan
+            out[name] = (value, np.asarray(error))
+    return out
 
 
 def _mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,8 +169,10 @@ def result(problem: Problem, measured: Measured) -> dict[str, Any]:
         n_effective /= 1.0 + 2.0 * (tau or 0.0)
     axes = {name: values for o in problem.observables for name, values in o.axes().items()}
     observables = {}
-    for name, sums in measured.sums.items():
-        mean, error = _mean_and_error(np.asarray(sums) / n_batches)
+    averages = {name: np.asarray(value) / n_batches for name, value in measured.sums.items()}
+    for name, (mean, error) in _estimates(problem, averages).items():
+        if not np.all(np.isfinite(mean)):
+            continue  # such as the Binder cumulant of a magnetisation that vanishes identically
         observables[name] = {"mean": mean.tolist(), "error": error.tolist()}
         if name in axes:
             observables[name]["axis"] = axes[name].tolist()

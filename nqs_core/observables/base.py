@@ -23,8 +23,12 @@ class Observable(ABC):
         """Functions of one configuration, scalars or arrays; ⟨O⟩ is their mean over |ψ|²."""
 
     @abstractmethod
-    def axes(self) -> dict[str, Float[np.ndarray, " n"]]:
-        """Coordinates of the quantities that are arrays, by name."""
+    def derived(self, means: dict[str, Float[np.ndarray, "..."]]) -> dict[str, Float[np.ndarray, "..."]]:
+        """Functions of the means of scalar quantities, elementwise; their errors come from a jackknife over chains."""
+
+    @abstractmethod
+    def axes(self) -> dict[str, Float[np.ndarray, "n ..."]]:
+        """Coordinates of the quantities that are arrays, by name: distances (n,) or vectors (n, dim)."""
 
     @abstractmethod
     def terms(self) -> dict[str, tuple[Terms, ...]]:

@@ -36,7 +36,10 @@ class Correlation(Observable):
         counts = np.bincount(index, minlength=len(r))
         return {"correlation": jnp.zeros(len(r), jnp.float32).at[index].add(pairs) / counts}
 
-    def axes(self) -> dict[str, Float[np.ndarray, " n_r"]]:
+    def derived(self, means: dict[str, Float[np.ndarray, "..."]]) -> dict[str, Float[np.ndarray, "..."]]:
+        return {}
+
+    def axes(self) -> dict[str, Float[np.ndarray, "n ..."]]:
         return {"correlation": shells(self.lattice)[0]}
 
     def terms(self) -> dict[str, tuple[Terms, ...]]:

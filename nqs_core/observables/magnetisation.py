@@ -13,23 +13,35 @@ from nqs_core.types import Sigma
 
 @component
 class Magnetisation(Observable):
-    """m = Σᵢ σᶻᵢ / N: its mean, |m|, m², the staggered m_s² on bipartite lattices, and ⟨σˣ⟩ = ⟨Σᵢ σˣᵢ⟩ / N.
+    """m = Σᵢ σᶻᵢ / N: ⟨m⟩, ⟨|m|⟩, ⟨m²⟩, Binder cumulant 1 - ⟨m⁴⟩ / 3⟨m²⟩², staggered ⟨m_s²⟩, and ⟨Σᵢ σˣᵢ⟩ / N.
 
-    Pauli matrices: every value lies between -1 and 1.
+    Pauli matrices: every mean lies between -1 and 1. m_s takes the sublattices of a bipartite lattice with opposite
+    signs. The Binder cumulant is 2/3 in a ferromagnet and goes to 0 in a paramagnet.
+    Source: Binder, Z. Phys. B 43, 119 (1981).
     """
 
     lattice: Lattice = context()
 
     def diagonal(self, sigma: Sigma) -> dict[str, Float[Array, ""]]:
         m = jnp.mean(sigma, dtype=jnp.float64)
-        out = {"magnetisation": m, "abs_magnetisation": jnp.abs(m), "magnetisation_squared": m**2}
+        out = {
+            "magnetisation": m,
+            "abs_magnetisation": jnp.abs(m),
+            "magnetisation_squared": m**2,
+            "magnetisation_fourth": m**4,
+        }
         sublattice = self.lattice.sublattice()
         if sublattice is not None:
             staggered = jnp.mean(sigma * (1 - 2 * sublattice.astype(np.int8)), dtype=jnp.float64)
             out["staggered_magnetisation_squared"] = staggered**2
         return out
 
-    def axes(self) -> dict[str, Float[np.ndarray, " n"]]:
+    def derived(self, means: dict[str, Float[np.ndarray, "..."]]) -> dict[str, Float[np.ndarray, "..."]]:
+        # At Sz = 0 the magnetisation vanishes identically and the ratio does not exist.
+        second = np.where(means["magnetisation_squared"] > 0, means["magnetisation_squared"], np.nan)
+        return {"binder_cumulant": np.asarray(1 - means["magnetisation_fourth"] / (3 * second**2))}
+
+    def axes(self) -> dict[str, Float[np.ndarray, "n ..."]]:
         return {}
 
     def terms(self) -> dict[str, tuple[Terms, ...]]:

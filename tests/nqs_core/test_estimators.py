@@ -95,6 +95,8 @@ def test_observables_equal_dense_expectations(name, signed):
         "magnetisation": p @ m,
         "abs_magnetisation": p @ np.abs(m),
         "magnetisation_squared": p @ m**2,
+        "magnetisation_fourth": p @ m**4,
+        "binder_cumulant": 1 - (p @ m**4) / (3 * (p @ m**2) ** 2),
         "staggered_magnetisation_squared": p @ (spins * [1, -1, 1, -1]).mean(1) ** 2,
         "correlation": [p @ np.mean([spins[:, i] * spins[:, j] for i, j in pairs], axis=0) for pairs in ring],
         "transverse_magnetisation": (psi.conj() @ dense((Terms("X", np.arange(N)[:, None], 0.25),), N) @ psi).real
@@ -104,6 +106,7 @@ def test_observables_equal_dense_expectations(name, signed):
     for key, terms in observable.terms().items():
         measured[key] = jnp.sum(p * estimators.local_values(compile(terms, N), ansatz, params, SIGMA)).real
     assert measured
+    measured |= observable.derived({key: np.asarray(v) for key, v in measured.items()})
     for key, value in measured.items():
         np.testing.assert_allclose(value, independent[key], rtol=1e-6, atol=1e-8)
     for key, axis in observable.axes().items():
