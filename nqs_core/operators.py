@@ -167,7 +167,7 @@ def conserves_sz(groups: Sequence[Masks]) -> bool:
 
 
 def to_sparse(terms: Sequence[Terms], sector: Sector) -> scipy.sparse.csr_array:
-    """H in the basis `sector.indices()`, from concrete coefficients, NumPy only; elements that leave the sector are dropped.
+    """H in the basis `sector.indices()`, from concrete coefficients, without JAX; elements that leave it are dropped.
 
     Raises:
         TooLargeError: the sector has more states than can be enumerated.

@@ -14,7 +14,7 @@ from nqs_core.reference.blocks import Block, elements_per_row, field_product, is
 
 MEMORY_LIMIT = 8e9
 MAX_SITES = 40  # beyond this even one vector is refused, without looking at the terms
-_DENSE = 512  # blocks up to this size are diagonalised in full
+_DENSE = 256  # blocks up to this size are diagonalised in full
 
 
 class Estimate(NamedTuple):

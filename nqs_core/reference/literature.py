@@ -19,7 +19,7 @@ _TOLERANCE = 1e-9
 
 
 def data_folder() -> Path:
-    """Where the tables, presets and texts lie: beside the packages in a checkout, inside the package where installed."""
+    """Where tables, presets and texts lie: beside the packages in a checkout, inside this package where installed."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "data"
     return inside if inside.is_dir() else package.parent / "data"
@@ -45,7 +45,7 @@ def _typed(name: str, text: str) -> Any:
 
 
 def best(rows: Iterable[Row], fields: Fields, sector: str = "full", level: int = 0) -> list[Row]:
-    """The rows of one level of a system, the one to draw first: exact, QMC with error bar, other estimates, upper bounds.
+    """The rows of one level, the one to draw first: exact, QMC with an error bar, other estimates, upper bounds.
 
     Rows of other sectors with the same level 0 are included.
     """

@@ -59,7 +59,7 @@ def total(n, terms):
     out = np.zeros((2**n, 2**n), complex)
     for letters, coefficient in terms:
         out += coefficient * string(n, letters)
-    return out
+    return out if np.imag(out).any() else np.real(out)
 
 
 def exchange(pairs, J, delta=1.0):

@@ -1,0 +1,105 @@
+"""Closed forms against known sums and dense spectra."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nqs_core import reference
+from nqs_core.config import parse
+from nqs_core.errors import ConfigError
+from nqs_core.reference import analytic, load_table
+from tests.nqs_core import kron
+
+
+def config(length, periodic, name, sector=None, **couplings):
+    return parse(
+        {
+            "lattice": {"name": "chain", "params": {"length": length, "periodic": periodic}},
+            "hamiltonian": {"name": name, "params": couplings},
+            "sector": sector,
+        }
+    )
+
+
+@pytest.mark.parametrize("n", [3, 4, 10, 17, 64, 1000])
+def test_critical_ising_ring(n):
+    found = reference.compute(config(n, True, "tfim"), levels=2, method="analytic")
+    assert found[0].energy == pytest.approx(-2 / math.sin(math.pi / (2 * n)), rel=1e-13)
+    assert found[1].energy == pytest.approx(-2 / math.tan(math.pi / (2 * n)), rel=1e-13)
+    assert all(r.bound == "exact" and r.method == "analytic" and (r.uncertainty or 0.0) < 1e-6 for r in found)
+
+
+def test_printed_values_of_the_ising_ring():
+    for n, energy in ((10, -12.784906443), (64, -81.495512669)):
+        assert round(reference.compute(config(n, True, "tfim"))[0].energy, 9) == energy
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 8])
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize(
+    ("J", "h"), [(1.0, 0.3), (1.0, 1.0), (1.0, 1.7), (-1.0, 0.3), (-0.8, -1.7), (0.0, 1.0), (1.0, 0.0)]
+)
+def test_ising_levels_with_multiplicity(n, periodic, J, h):
+    dense = np.linalg.eigvalsh(kron.hamiltonian("tfim", "chain", (n,), (periodic,), {"J": J, "h": h}))
+    found = reference.compute(config(n, periodic, "tfim", J=J, h=h), levels=12, method="analytic")
+    np.testing.assert_allclose([r.energy for r in found], dense[:12], atol=1e-10)
+    assert [r.level for r in found] == list(range(min(12, 2**n)))
+
+
+def test_the_wrong_vacuum_of_the_odd_sector_would_be_noticed():
+    """Without the sign of the mode at q = 0 the gap 2 (h - J) closes: that error must be visible to the test above."""
+    n, J, h = 8, 1.0, 1.7
+    q = 2 * np.pi * np.arange(n) / n
+    wrong = -np.sqrt(J * J + h * h - 2 * J * h * np.cos(q)).sum()
+    right = reference.compute(config(n, True, "tfim", J=J, h=h), levels=2)
+    assert abs(wrong - right[1].energy) > 1.0
+
+
+@pytest.mark.parametrize("n", [4, 6, 8])
+def test_bethe_equations_against_dense(n):
+    dense = np.linalg.eigvalsh(kron.hamiltonian("heisenberg", "chain", (n,), (True,), {"J": 1.5}))
+    for sector in (None, {"sz": 0.0}):
+        found = reference.compute(config(n, True, "heisenberg", sector, J=1.5, marshall=True), method="analytic")
+        assert found[0].energy == pytest.approx(dense[0], abs=1e-10)
+
+
+def test_bethe_equations_at_known_sizes():
+    assert round(analytic.heisenberg_ring(16) / 16, 9) == -0.446393523
+    # 1/4 - ln 2 per site, approached as -π²/12 N⁻² and faster than the correction beyond it.
+    for n in (256, 1024):
+        assert analytic.heisenberg_ring(n) / n == pytest.approx(0.25 - math.log(2) - math.pi**2 / 12 / n**2, abs=2e-7)
+
+
+@pytest.mark.parametrize(
+    ("config_", "levels"),
+    [
+        (config(6, True, "tfim", h_z=0.2), 1),
+        (config(6, False, "heisenberg"), 1),
+        (config(7, True, "heisenberg"), 1),
+        (config(2, True, "heisenberg"), 1),
+        (config(6, True, "heisenberg", J=-1.0), 1),
+        (config(6, True, "heisenberg"), 2),
+        (config(6, True, "heisenberg", {"sz": 1.0}), 1),
+    ],
+)
+def test_where_no_closed_form_is_known_it_says_so_and_the_matrix_is_used(config_, levels):
+    with pytest.raises(ConfigError, match="no closed form"):
+        reference.compute(config_, levels, method="analytic")
+    assert reference.compute(config_, levels)[0].method == "exact diagonalisation"
+
+
+def test_the_analytic_rows_of_the_table_are_reproduced():
+    compared = 0
+    for row in load_table():
+        if row["method"] != "analytic" or row["hamiltonian"] not in ("tfim", "heisenberg") or row["level"] > 1:
+            continue
+        periodic = row["boundary"] == "P"
+        if row["hamiltonian"] == "heisenberg" and (row["level"] > 0 or row["sector"] != "Sz=0"):
+            continue
+        found = reference.compute(
+            config(row["n_sites"], periodic, row["hamiltonian"], **row["couplings"]), row["level"] + 1, "analytic"
+        )
+        assert found[row["level"]].energy == pytest.approx(row["energy"], rel=1e-12, abs=1e-11)
+        compared += 1
+    assert compared > 700

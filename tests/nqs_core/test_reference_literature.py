@@ -1,0 +1,122 @@
+"""The shipped table: its order, what it says about a run, and what lies between its rows."""
+
+import math
+
+import pytest
+
+from nqs_core.reference import Reference, data_folder, literature, load_table, matching, relative_error, verdict
+
+ROWS = load_table()
+
+
+def fields(lattice, extent, boundary, hamiltonian, couplings):
+    floats = {k: float(v) for k, v in couplings.items()}
+    return matching.canonical_fields(lattice, extent, boundary, hamiltonian, floats)[0]
+
+
+def test_the_table_is_found_and_typed():
+    assert (data_folder() / "reference_energies.csv").is_file()
+    row = ROWS[0]
+    assert isinstance(row["energy"], float)
+    assert isinstance(row["extent"], list)
+    assert isinstance(row["couplings"], dict)
+    assert isinstance(row["level"], int)
+    assert row["bond_dimension"] is None or isinstance(row["bond_dimension"], int)
+    assert all(r["source"] and r["licence"] for r in ROWS)
+    assert all(math.isclose(r["energy"], r["n_sites"] * r["energy_per_site"], rel_tol=1e-14) for r in ROWS)
+
+
+def test_no_upper_bound_lies_below_an_exact_row_of_its_level():
+    exact = {(r["key"], r["sector"], r["level"]): r["energy"] for r in ROWS if r["bound"] == "exact"}
+    compared = 0
+    for row in ROWS:
+        truth = exact.get((row["key"], row["sector"], row["level"]))
+        if row["bound"] == "upper" and truth is not None:
+            slack = 3 * (row["uncertainty"] or 0.0) if row["method"].startswith("variational") else 1e-9
+            assert row["energy"] >= truth - slack
+            compared += 1
+    assert compared > 80
+
+
+def test_the_best_row_comes_first():
+    found = literature.best(ROWS, fields("square", [6, 6], "PP", "tfim", {"J": 1, "h": 3}))
+    assert [row["bound"] for row in found] == sorted(
+        (row["bound"] for row in found), key=["exact", "estimate", "upper"].index
+    )
+    assert found[0]["energy"] == pytest.approx(-115.232707304, abs=1e-8)
+    upper = [row["energy"] for row in found if row["bound"] == "upper"]
+    assert upper == sorted(upper)
+
+
+def test_sectors_with_the_same_ground_state_share_their_rows():
+    system = fields("square", [4, 4], "PP", "heisenberg", {"J": 1})
+    in_full, in_sz = literature.best(ROWS, system, "full"), literature.best(ROWS, system, "Sz=0")
+    assert in_full
+    assert {r["energy"] for r in in_full} == {r["energy"] for r in in_sz}
+    assert not literature.best(ROWS, system, "Sz=3")
+    assert all(r["sector"] == "full" for r in literature.best(ROWS, system, "full", level=1))
+
+
+def test_rows_come_in_the_units_of_the_run():
+    row = literature.best(ROWS, fields("chain", [16], "P", "tfim", {"J": -2, "h": 2}))[0]
+    found = literature.as_reference(row, factor=0.5)
+    assert found.energy == pytest.approx(-4 / math.sin(math.pi / 32), rel=1e-12)
+    assert found.bound == "exact"
+
+
+def test_nearest_rows_differ_in_one_coupling_and_say_which():
+    found = literature.nearest(ROWS, fields("square", [4, 4], "PP", "j1j2", {"J1": 1, "J2": 0.52}))
+    assert [n.coupling for n in found] == ["J2"] * len(found)
+    assert found[0].row["couplings"]["J2"] == 0.5
+    assert [n.distance for n in found] == sorted(n.distance for n in found)
+    assert not literature.nearest(ROWS, fields("square", [4, 5], "PP", "j1j2", {"J1": 2, "J2": 0.52}))
+
+
+@pytest.mark.parametrize("removed", [0.3, 0.5, 0.6])
+def test_the_bracket_holds_a_row_that_was_taken_out(removed):
+    system = fields("square", [4, 4], "PP", "j1j2", {"J1": 1, "J2": removed})
+    truth = literature.best(ROWS, system)[0]["energy"]
+    found = literature.bracket([r for r in ROWS if r["key"] != matching.key(system)], system)
+    assert found is not None
+    assert found.lower < truth < found.upper
+    assert found.upper - found.lower < 0.3
+
+
+def test_the_bracket_reaches_the_heisenberg_row_and_stops_outside_the_table():
+    inside = literature.bracket(ROWS, fields("square", [4, 4], "PP", "j1j2", {"J1": 1, "J2": 0.01}))
+    assert inside is not None
+    assert inside.lower < 16 * -0.701780201 + 0.1
+    assert literature.bracket(ROWS, fields("chain", [16], "P", "tfim", {"J": 1, "h": 50})) is None
+
+
+def ref(bound, energy=-10.0, uncertainty=0.0):
+    return Reference(energy, "m", bound, uncertainty, "residual", "s", "full", 0, "k")
+
+
+def test_relative_errors_are_signed_and_given_only_where_they_mean_something():
+    assert relative_error(-9.9, ref("exact")) == pytest.approx(0.01)
+    assert relative_error(-10.1, ref("estimate")) == pytest.approx(-0.01)
+    assert relative_error(-9.9, ref("upper")) is None
+    assert relative_error(-9.9, None) is None
+    assert relative_error(None, ref("exact")) is None
+    assert relative_error(math.nan, ref("exact")) is None
+    assert relative_error(1.0, ref("exact", energy=0.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("energy", "error", "against", "kind"),
+    [
+        (-9.99, 0.01, ref("exact"), "error"),
+        (-10.02, 0.01, ref("exact"), "error"),
+        (-10.04, 0.01, ref("exact"), "flag"),
+        (-10.04, 0.01, ref("estimate", uncertainty=0.02), "error"),
+        (-10.08, 0.01, ref("estimate", uncertainty=0.02), "flag"),
+        (-9.9, 0.01, ref("upper"), "above"),
+        (-10.1, 0.01, ref("upper"), "beaten"),
+    ],
+)
+def test_verdicts(energy, error, against, kind):
+    found = verdict(energy, error, against)
+    assert found.kind == kind
+    assert (found.relative_error is None) == (against.bound == "upper")
+    assert "error" not in found.text or against.bound != "upper"
