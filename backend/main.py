@@ -8,6 +8,7 @@ import socket
 import threading
 import uuid
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -95,7 +96,7 @@ async def _otherwise(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.state.service.version, routes=app.routes)
+        schema = get_openapi(title=app.title, version=version("spinscope"), routes=app.routes)
         known = schema.setdefault("components", {}).setdefault("schemas", {})
         for model in (RunConfig, RunPatch):
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
