@@ -95,7 +95,7 @@ def containers(tmp_path: Path) -> Iterator[int]:
     }
     processes = []
     for name, service in compose().items():
-        given: dict[str, str] = {key: places.get(value, value) for key, value in service["environment"].items()}
+        given: dict[str, str] = {key: places.get(value) or value for key, value in service["environment"].items()}
         given |= {"SPINSCOPE_TOKEN": TOKEN, "SPINSCOPE_ALLOWED_HOSTS": ""}
         command = [sys.executable, *service["command"][1:]]
         with (tmp_path / f"{name}.log").open("wb") as log:
@@ -109,12 +109,13 @@ def containers(tmp_path: Path) -> Iterator[int]:
 
 def get(port: int, path: str, token: str | None = TOKEN) -> bytes:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)) as answer:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
         return answer.read()
 
 
 def test_commands_of_the_containers_work_together(containers: int) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 120
     page, health = b"", {"agent": {"alive": False}}
     while not (b"<html" in page and health["agent"]["alive"]):
         assert time.monotonic() < deadline, "the three processes did not find each other"
