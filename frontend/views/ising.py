@@ -10,8 +10,10 @@ from frontend.components import IsingLab
 from frontend.components.browser import Formula
 
 MODEL = r"E(s) = -J \sum_{\langle ij \rangle} s_i s_j \;-\; h \sum_i s_i, \qquad s_i = \pm 1"
-RULE = r"p = \min\left(1,\; e^{-\Delta E / k_B T}\right), \qquad \Delta E = 2 s_i \Big(J \sum_{j \sim i} s_j + h\Big)"
-CRITICAL = r"\frac{k_B T_c}{J} = \frac{2}{\ln(1 + \sqrt{2})} \approx 2.269"
+RULE = r"p = \min\left(1,\; e^{-\Delta E / k_B T}\right)"
+COST = r"\Delta E = 2 s_i \Big(J \sum_{j \sim i} s_j + h\Big)"
+# MathML draws a root over its radicand only where a mathematical font is installed; the sign is in every font.
+CRITICAL = r"\frac{k_B T_c}{J} = \frac{2}{\ln(1 + \surd 2)} \approx 2.269"
 YANG = r"m_0(T) = \left[1 - \sinh^{-4}\!\left(\frac{2J}{k_B T}\right)\right]^{1/8} \quad (T < T_c)"
 
 INTRO = """
@@ -21,8 +23,8 @@ neighbours that differ raise it, and the field *h* favours up or down. Heat work
 METROPOLIS = """
 **The Metropolis rule** visits the sites in turn and proposes to flip each spin. A flip that lowers the energy is
 always made; one that costs ΔE is made with a probability that falls exponentially with ΔE. After many sweeps every
-configuration appears as often as thermal equilibrium demands, although no sum over all 2^(L·L) configurations was
-ever taken.
+configuration appears as often as thermal equilibrium demands, although nobody ever summed over all of
+them.
 """
 ALGORITHMS = """
 **Heat bath** draws each spin anew, given its neighbours; **Wolff** flips whole clusters of equal spins. All three
@@ -47,12 +49,12 @@ def explanation() -> Any:
     """Two columns of text and formulas; one on phones."""
 
     def text(words: str) -> Any:
-        return pn.pane.Markdown(words, sizing_mode="stretch_width", margin=(0, 16))
+        return pn.pane.Markdown(words, sizing_mode="stretch_width", margin=(0, 16), styles={"font-size": "14px"})
 
     def formula(latex: str) -> Any:
         return Formula(latex=latex, sizing_mode="stretch_width", margin=(4, 16, 12, 16))
 
-    left = [text(INTRO), formula(MODEL), text(METROPOLIS), formula(RULE), text(ALGORITHMS)]
+    left = [text(INTRO), formula(MODEL), text(METROPOLIS), formula(RULE), formula(COST), text(ALGORITHMS)]
     right = [text(CRITICAL_TEXT), formula(CRITICAL), text(YANG_TEXT), formula(YANG), text(TRY)]
     columns = [pn.Column(*items, sizing_mode="stretch_width", margin=0) for items in (left, right)]
     return pmui.Grid(
@@ -66,6 +68,5 @@ def page() -> Any:
     lab = theme.card(IsingLab(sizing_mode="stretch_width"), title="2D Ising model")
     notes = theme.card(explanation(), title="What happens here, and what to try")
     # No sidebar: on a phone the sliders belong under the lattice.
-    return theme.page(
-        "/ising", [pn.Column(lab, notes, sizing_mode="stretch_width", margin=6)], sidebar_variant="temporary"
-    )
+    body = pn.Column(lab, notes, sizing_mode="stretch_width", margin=6)
+    return theme.page("/ising", [body], sidebar_variant="temporary")

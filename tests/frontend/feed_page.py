@@ -172,7 +172,7 @@ def page() -> Any:
     svg.on_click(lambda _: charts[0].export("svg"))
     dark = "dark" in pn.state.session_args
     cards = [theme.card(shown) for shown in [*charts, spins, chain]]
-    main = [*cards, pn.Row(smooth, only, total, svg)]
+    main = [pn.Row(smooth, only, total, svg), *cards]
     return theme.page("/", main, dark_theme=dark, sidebar_variant="temporary")
 
 
@@ -186,8 +186,8 @@ def main() -> None:
     theme.extension()
     World.reset()
     server = pn.serve(
-        {"/": page, "/ising": ising.page}, port=int(sys.argv[1]), address="127.0.0.1", show=False, start=False, verbose=False,
-        extra_patterns=[(r"/ws/feed", Feed), (r"/script", Script)],
+        {"/": page, "/ising": ising.page}, port=int(sys.argv[1]), address="127.0.0.1",
+        show=False, start=False, verbose=False, extra_patterns=[(r"/ws/feed", Feed), (r"/script", Script)],
     )  # fmt: skip
     server.io_loop.add_callback(ticking)
     server.start()

@@ -36,7 +36,7 @@ export function buildTraces(tables, options, theme) {
     const quiet = { hoverinfo: "skip", showlegend: false, legendgroup: table.id };
     if (options.band && sigma) {
       const outline = band(x, mean, sigma, start, end, options.max_points);
-      const fill = { mode: "none", fill: "toself", fillcolor: withAlpha(style.color, 0.22) };
+      const fill = { mode: "none", fill: "toself", fillcolor: withAlpha(style.color, theme.dark ? 0.4 : 0.25) };
       bands.push({ type: "scatter", ...fill, name: nameOf(table), ...quiet, ...outline });
     }
     if (smooth) behind.push(trace(data.y, { ...quiet, line: { color: style.color, width: 1 }, opacity: 0.3 }));
