@@ -113,9 +113,9 @@ class Curve:
         high = min(n, low + MAX_ROWS)
         to = last if high == n else int(seq[high - 1])
         columns, blocks = [], []
-        for name, values in list(self._columns.items()) if high > low else ():
+        for name, values in list(self._columns.items()):
             part = values[low:high]
-            if name in DOUBLE or not np.isnan(part).all():
+            if name in DOUBLE or (high > low and not np.isnan(part).all()):
                 columns.append((name, "f8" if name in DOUBLE else "f4"))
                 blocks.append(part.tobytes())
         rewinds = [(row - low, step) for _, row, step in _between(self._rewinds, after, to, lambda item: item[0])]

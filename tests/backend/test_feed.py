@@ -172,6 +172,7 @@ def test_nothing_twice_and_nothing_missing_while_connections_die(address: str, e
 def test_a_browser_that_does_not_acknowledge_gets_four_frames_and_then_one(address: str, feeder: Feeder) -> None:
     browser = Browser(address)
     browser.want(feeder.run)
+    header = {}
     for _ in range(CREDIT):
         feeder.train(3)
         header = browser.receive(ack=False)
