@@ -98,11 +98,12 @@ def autocorrelation_time(chains: Chains) -> Float[Array, ""]:
     n_draws = x.shape[1]
     if n_draws < 2:
         return jnp.asarray(jnp.nan)
+    rounding = _rounding(x)
     x = x - jnp.mean(x)
     spectrum = jnp.fft.rfft(x, 2 * n_draws, axis=1)  # padded: circular correlations would wrap around
     products = jnp.fft.irfft(jnp.mean(jnp.abs(spectrum) ** 2, axis=0), 2 * n_draws)[:n_draws]
     covariance = products / (n_draws - jnp.arange(n_draws))
-    rho = covariance / jnp.where(covariance[0] == 0, 1.0, covariance[0])
+    rho = jnp.where(covariance[0] <= rounding, 0.0, covariance / jnp.maximum(covariance[0], rounding))
     tau = jnp.cumsum(rho.at[0].set(0.0))
     enough = jnp.arange(n_draws) >= SOKAL * (0.5 + tau)
     last = jnp.where(jnp.any(enough), jnp.argmax(enough), n_draws - 1)
@@ -124,10 +125,15 @@ def split_r_hat(chains: Chains) -> Float[Array, ""]:
     halves = jnp.concatenate([x[:, :n], x[:, x.shape[1] - n :]])
     within = jnp.mean(jnp.var(halves, axis=1, ddof=1))
     between = jnp.var(jnp.mean(halves, axis=1), ddof=1)
-    ratio = between / jnp.where(within == 0, 1.0, within)
-    r_hat = jnp.sqrt((n - 1) / n + ratio)
-    stuck = jnp.where(between == 0, 1.0, jnp.inf)
-    return jnp.where(within == 0, stuck, r_hat)
+    rounding = _rounding(x)
+    r_hat = jnp.sqrt((n - 1) / n + between / jnp.maximum(within, rounding))
+    stuck = jnp.where(between <= rounding, 1.0, jnp.inf)
+    return jnp.where(within <= rounding, stuck, r_hat)
+
+
+def _rounding(x: Float[Array, "..."]) -> Float[Array, ""]:
+    """The variance that rounding alone may give to a constant; never 0."""
+    return (16 * jnp.finfo(jnp.float64).eps * jnp.max(jnp.abs(x))) ** 2 + jnp.finfo(jnp.float64).tiny
 
 
 def v_score(n_sites: int, energy: Float[ArrayLike, ""], variance: Float[ArrayLike, ""]) -> Float[Array, ""]:

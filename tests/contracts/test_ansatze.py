@@ -1,0 +1,172 @@
+"""What every registered ansatz must do, with every switch it has."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from nqs_core.ansatze import ANSATZE
+from nqs_core.ansatze.base import FullForward, flip
+from nqs_core.config import Spec
+from nqs_core.estimators import local_values
+from nqs_core.hamiltonians import HAMILTONIANS
+from nqs_core.jacobian import force
+from nqs_core.operators import compile
+from nqs_core.sector import Sector
+from tests.contracts.variants import chain, label, network, variants
+
+SPECS = variants(ANSATZE)
+every_ansatz = pytest.mark.parametrize("spec", SPECS, ids=label)
+N = 6
+
+
+def full(ansatz, params, sigma):
+    return np.asarray(jax.jit(jax.vmap(ansatz.log_psi, (None, 0)))(params, sigma))
+
+
+def same_amplitudes(a, b, tolerance=1e-10):
+    """log ψ equal, its imaginary part up to 2π."""
+    a, b = np.asarray(a), np.asarray(b)
+    return np.all(np.abs(a.real - b.real) < tolerance) and np.all(
+        np.abs(np.exp(1j * (a.imag - b.imag)) - 1) < tolerance
+    )
+
+
+def moves_of(size):
+    """Every flip, or every pair; padded to pairs of which one is padding alone."""
+    sites = np.arange(N)
+    if size == "flips":
+        return sites[:, None]
+    pairs = np.stack(np.triu_indices(N, 1), axis=1)
+    return np.concatenate([pairs, np.stack([sites, np.full(N, -1)], axis=1), [[-1, -1]]])
+
+
+@every_ansatz
+@pytest.mark.parametrize("size", ["flips", "pairs"])
+def test_log_ratios_equal_full_forwards(spec, size):
+    ansatz, params = network(spec)
+    updates, moves = ansatz.local_updates(), jnp.asarray(moves_of(size))
+    sigma = Sector(N).random(jax.random.key(3), 5)
+    prepared = updates.prepare(params)
+
+    @jax.vmap
+    def ratios(s):
+        return updates.log_ratios(prepared, updates.cache(prepared, s), s, moves, jnp.ones(len(moves), bool))
+
+    flipped = jax.vmap(lambda s: jax.vmap(lambda m: flip(s, m))(moves))(sigma)
+    expected = full(ansatz, params, flipped.reshape(-1, N)).reshape(5, -1) - full(ansatz, params, sigma)[:, None]
+    got = jax.jit(ratios)(sigma)
+    assert got.dtype == expected.dtype
+    assert np.ptp(expected.real) > 0.1  # a flat ψ would show nothing
+    assert same_amplitudes(got, expected)
+
+
+@every_ansatz
+@pytest.mark.parametrize("size", ["flips", "pairs"])
+def test_fifty_accepted_moves_keep_the_cache_exact(spec, size):
+    ansatz, params = network(spec)
+    updates, moves = ansatz.local_updates(), jnp.asarray(moves_of(size))
+    prepared = updates.prepare(params)
+    start = Sector(N).random(jax.random.key(4), 1)[0]
+
+    def step(carry, k):
+        sigma, cache = carry
+        cache = updates.advance(prepared, cache, sigma, moves[k])
+        sigma = flip(sigma, moves[k])
+        ratios = updates.log_ratios(prepared, cache, sigma, moves)
+        return (sigma, cache), (sigma, updates.log_psi(prepared, cache), ratios)
+
+    walk = np.random.default_rng(5).integers(len(moves), size=50)
+    _, (sigma, log_psi, ratios) = jax.jit(lambda: jax.lax.scan(step, (start, updates.cache(prepared, start)), walk))()
+    assert len(np.unique(sigma, axis=0)) > 20
+    assert same_amplitudes(log_psi, full(ansatz, params, sigma))
+    forward = FullForward(ansatz)
+    fresh = jax.jit(jax.vmap(lambda s: forward.log_ratios(params, forward.cache(params, s), s, moves)))(sigma)
+    assert same_amplitudes(ratios, fresh)
+
+
+def test_a_table_that_forgets_the_second_site_is_caught():
+    """The broken twin of the two tests above: pairs updated as if their first site alone had flipped."""
+    ansatz, params = network(Spec(name="rbm", params={"alpha": 1}))
+    updates, moves = ansatz.local_updates(), jnp.asarray(moves_of("pairs"))
+    prepared, sigma = updates.prepare(params), Sector(N).random(jax.random.key(3), 1)[0]
+    broken = updates.log_ratios(prepared, updates.cache(prepared, sigma), sigma, moves[:, :1])
+    expected = full(ansatz, params, jax.vmap(partial(flip, sigma))(moves)) - ansatz.log_psi(params, sigma)
+    assert not same_amplitudes(broken, expected, 1e-3)
+
+
+@every_ansatz
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_numbers_have_the_configured_precision(spec, precision):
+    ansatz, params = network(spec, precision=precision)
+    sigma = Sector(N).random(jax.random.key(3), 4)
+    real, complex_ = (jnp.float32, jnp.complex64) if precision == "float32" else (jnp.float64, jnp.complex128)
+    log_psi = full(ansatz, params, sigma)
+    assert log_psi.dtype == (complex_ if ansatz.signed else real)
+    fresh = jax.eval_shape(ansatz.init, jax.random.key(0))
+    assert {x.dtype for x in jax.tree.leaves(fresh)} <= {jnp.dtype(real), jnp.dtype(complex_)}
+    updates = ansatz.local_updates()
+
+    def carried(p):
+        prepared = updates.prepare(p)
+        return updates.log_psi(prepared, updates.cache(prepared, sigma[0]))
+
+    assert jax.eval_shape(carried, params).dtype == log_psi.dtype
+    if precision == "float32":
+        wide = jax.tree.map(lambda x: x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64), params)
+        exact = full(network(spec)[0], wide, sigma)
+        assert same_amplitudes(log_psi, exact, 1e-4)
+
+
+@every_ansatz
+def test_extreme_parameters_do_not_overflow(spec):
+    ansatz, params = network(spec, precision="float32")
+    large = jax.tree.map(lambda x: 300 * x, params)
+    sigma = Sector(N).random(jax.random.key(3), 8)
+    assert np.all(np.isfinite(full(ansatz, large, sigma)))
+
+
+@every_ansatz
+def test_gradient_equals_finite_differences_of_the_exact_energy(spec):
+    """dE/dθ = 2 Re⟨O* (E_loc - E)⟩ along random directions, on full summation over the basis."""
+    ansatz, params = network(spec, n_sites=4)
+    hamiltonian = HAMILTONIANS.build(Spec(name="tfim", params={"h": 0.7}), lattice=chain(4))
+    sigma = jnp.asarray(Sector(4).enumerate())
+    operator = compile(hamiltonian.terms(), 4)
+
+    @jax.jit
+    def energy(p):
+        log_psi = jax.vmap(partial(ansatz.log_psi, p))(sigma)
+        weights = jax.nn.softmax(2 * log_psi.real)
+        e_loc = local_values(operator, ansatz, p, sigma)
+        return jnp.sum(weights * e_loc).real, weights, e_loc
+
+    _, weights, e_loc = energy(params)
+    gradient = ravel_pytree(force(ansatz, params, sigma, weights, e_loc))[0]
+    flat, unravel = ravel_pytree(params)
+    for k in range(3):
+        direction = jax.random.normal(jax.random.key(k), flat.shape, flat.dtype)
+        step = 1e-4
+        values = [energy(unravel(flat + m * step * direction))[0] for m in (-2, -1, 1, 2)]
+        slope = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
+        np.testing.assert_allclose(2 * jnp.sum((jnp.conj(gradient) * direction).real), slope, rtol=1e-6)
+
+
+@every_ansatz
+def test_building_allocates_nothing(spec):
+    ansatz = ANSATZE.build(spec, lattice=chain(2000), sector=Sector(2000), precision="float32")
+    shapes = jax.eval_shape(ansatz.init, jax.random.key(0))
+    assert all(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(shapes))
+    assert hash(ansatz) == hash(ANSATZE.build(spec, lattice=chain(2000), sector=Sector(2000), precision="float32"))
+
+
+@every_ansatz
+def test_the_start_is_close_to_uniform(spec):
+    """A fresh network must not freeze chains before the first step."""
+    ansatz = ANSATZE.build(spec, lattice=chain(10), sector=Sector(10), precision="float32")
+    sigma = Sector(10).random(jax.random.key(3), 200)
+    log_psi = full(ansatz, ansatz.init(jax.random.key(0)), sigma)
+    assert np.std(log_psi.real) < 2

@@ -1,0 +1,70 @@
+"""What every registered sampler must do: draw |ψ|², stay in the sector, report the log ψ of what it drew."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nqs_core.config import Spec
+from nqs_core.errors import ConfigError
+from nqs_core.samplers import SAMPLERS
+from nqs_core.samplers.exact import log_amplitudes
+from nqs_core.sector import Sector
+from tests.contracts.variants import chain, label, network, variants
+from tests.nqs_core.distribution import chi_square_p
+
+N = 6
+# One draw of many independent chains. The slowest mode of this ψ takes 6 sweeps, so 60 forget the start.
+SMALL = {"metropolis": {"n_samples": 20_000, "n_chains": 20_000, "n_burn": 60}}
+SPECS = variants(SAMPLERS, {name: SMALL.get(name, {"n_samples": 20_000}) for name in SAMPLERS})
+
+
+def setup(spec, sz):
+    """The sampler with a peaked ψ that it accepts; skips pairs that are refused."""
+    try:
+        sampler = SAMPLERS.build(spec, lattice=chain(N), sector=Sector(N, sz))
+        ansatz, params = network(Spec(name="jastrow", params={"field": True}), N, sz, spread=0.15)
+        jax.eval_shape(lambda: sampler.init(jax.random.key(0), ansatz, params))
+    except ConfigError as refused:
+        if "autoregressive" not in str(refused):
+            pytest.skip(str(refused))
+        ansatz, params = network(Spec(name="arnn", params={"features": 3}), N, sz, spread=0.5)
+    return sampler, ansatz, params
+
+
+@pytest.mark.parametrize("sz", [None, 0.0, 1.0])
+@pytest.mark.parametrize("spec", SPECS, ids=label)
+def test_samples_follow_psi_squared(spec, sz):
+    sampler, ansatz, params = setup(spec, sz)
+    sector = Sector(N, sz)
+
+    @jax.jit
+    def draw(key):
+        key_init, key_sample = jax.random.split(key)
+        return sampler.sample(key_sample, ansatz, params, sampler.init(key_init, ansatz, params))
+
+    samples, state, info = draw(jax.random.key(7))
+    n_chains, n_draws, n_sites = samples.sigma.shape
+    assert (n_chains * n_draws, n_sites) == (sampler.n_samples, N)
+    assert samples.sigma.dtype == jnp.int8
+    assert bool(info.ready)
+    assert np.all(samples.log_weight == 0)
+    flat = samples.sigma.reshape(-1, N)
+    assert np.all(jax.vmap(sector.contains)(flat))
+    evaluated = jax.jit(jax.vmap(ansatz.log_psi, (None, 0)))(params, flat)
+    np.testing.assert_allclose(samples.log_psi.reshape(-1), evaluated, atol=1e-10)
+    again = jax.eval_shape(lambda s: sampler.sample(jax.random.key(0), ansatz, params, s)[1], state)
+    assert jax.tree.map(jnp.shape, again) == jax.tree.map(jnp.shape, state)
+    log_psi = log_amplitudes(ansatz, params, sector)
+    assert np.exp(2 * np.ptp(log_psi.real)) > 100  # peaked
+    assert chi_square_p(flat, log_psi, sector) > 1e-3
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=label)
+def test_the_same_key_gives_the_same_samples(spec):
+    sampler, ansatz, params = setup(spec.model_copy(update={"params": {**spec.params, "n_samples": 40_000}}), 0.0)
+    state = jax.jit(lambda k: sampler.init(k, ansatz, params))(jax.random.key(0))
+    draw = jax.jit(lambda k: sampler.sample(k, ansatz, params, state)[0].sigma)
+    one, same, other = draw(jax.random.key(1)), draw(jax.random.key(1)), draw(jax.random.key(2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)

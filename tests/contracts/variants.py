@@ -1,0 +1,51 @@
+"""Every registered component with every switch of its own thrown: what the generated tests run over."""
+
+import dataclasses
+from typing import Any, Literal, get_args, get_origin
+
+import jax
+
+from nqs_core.ansatze import ANSATZE, Ansatz
+from nqs_core.config import Spec
+from nqs_core.lattices import LATTICES, Lattice
+from nqs_core.registry import Registry
+from nqs_core.sector import Sector
+
+SMALL = {"rbm": {"alpha": 1}, "mlp": {"hidden": [6, 5]}, "arnn": {"features": 3}}
+
+
+def variants(registry: Registry[Any], small: dict[str, dict[str, Any]] = SMALL) -> list[Spec]:
+    """The defaults of every component, and one spec more for every other value of a bool or a choice."""
+    specs = []
+    for name in registry:
+        base = small.get(name, {})
+        specs.append(Spec(name=name, params=base))
+        for field in dataclasses.fields(registry[name]):  # type: ignore[arg-type]
+            if "param" not in field.metadata:
+                continue
+            values = (True, False) if field.type is bool else get_args(field.type)
+            if field.type is not bool and get_origin(field.type) is not Literal:
+                continue
+            specs += [Spec(name=name, params={**base, field.name: v}) for v in values if v != field.default]
+    return specs
+
+
+def label(spec: Spec) -> str:
+    """A readable test id."""
+    return "-".join([spec.name, *(f"{k}={v}".replace(" ", "") for k, v in spec.params.items())])
+
+
+def chain(n_sites: int) -> Lattice:
+    """A ring."""
+    return LATTICES.build(Spec(name="chain", params={"length": n_sites}))
+
+
+def network(
+    spec: Spec, n_sites: int = 6, sz: float | None = None, precision: str = "float64", spread: float = 0.3
+) -> tuple[Ansatz, Any]:
+    """The ansatz on a ring, with parameters moved away from their start by `spread`, so that ψ is peaked."""
+    ansatz = ANSATZE.build(spec, lattice=chain(n_sites), sector=Sector(n_sites, sz), precision=precision)
+    leaves, structure = jax.tree.flatten(jax.jit(ansatz.init)(jax.random.key(1)))
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    moved = [x + spread * jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)]
+    return ansatz, jax.tree.unflatten(structure, moved)

@@ -1,0 +1,197 @@
+"""Error bars and diagnostics against closed forms of AR(1) chains; τ = Σ_{t>=1} ρ(t), n / (1 + 2τ) effective draws."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.signal
+
+from nqs_core import statistics
+
+
+def ar1(phi, n_chains, n_draws, seed=0):
+    """Stationary x_{t+1} = φ x_t + √(1 - φ²) noise: mean 0, variance 1, ρ(t) = φ^t."""
+    noise = np.random.default_rng(seed).normal(size=(n_chains, n_draws))
+    noise[:, 1:] *= np.sqrt(1 - phi**2)
+    return jnp.asarray(scipy.signal.lfilter([1.0], [1.0, -phi], noise, axis=1))
+
+
+# ---- autocorrelation
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.3, 0.6, 0.9])
+def test_autocorrelation_time_of_ar1_chains(phi):
+    tau = statistics.autocorrelation_time(ar1(phi, 64, 4096))
+    assert 1 + 2 * tau == pytest.approx((1 + phi) / (1 - phi), rel=0.05)
+
+
+def test_autocorrelation_time_of_many_short_chains():
+    """What training gives: 64 draws of each of 256 chains."""
+    tau = statistics.autocorrelation_time(ar1(0.6, 256, 64))
+    assert 1 + 2 * tau == pytest.approx(4.0, rel=0.1)
+
+
+def test_autocorrelation_time_is_the_sum_of_correlations():
+    """The transform against the definition, on chains so short that every lag counts."""
+    x = np.asarray(ar1(0.8, 5, 7))
+    x = x - x.mean()
+    covariance = [np.mean(x[:, : 7 - t] * x[:, t:]) for t in range(7)]
+    rho = np.array(covariance) / covariance[0]
+    tau = np.cumsum([0, *rho[1:]])
+    window = next((k for k in range(7) if k >= 5 * (0.5 + tau[k])), 6)
+    assert statistics.autocorrelation_time(jnp.asarray(x)) == pytest.approx(max(tau[window], 0), rel=1e-12)
+
+
+def test_autocorrelation_time_at_the_edges():
+    assert np.isnan(statistics.autocorrelation_time(jnp.zeros((8, 1))))
+    assert np.isnan(statistics.autocorrelation_time(jnp.full((8, 16), jnp.nan)))
+    assert np.isnan(statistics.autocorrelation_time(ar1(0.5, 8, 16).at[3, 2].set(jnp.nan)))
+    assert statistics.autocorrelation_time(jnp.full((8, 16), 0.7)) == 0
+    assert statistics.autocorrelation_time(ar1(-0.5, 64, 256)) == 0  # never better than independent
+
+
+def test_stuck_chains_count_as_one_sample_each():
+    """Every chain at its own constant: about n_chains / 2 effective samples, whatever their length."""
+    stuck = jnp.asarray(np.random.default_rng(0).normal(size=(16, 1)) * np.ones((1, 100)))
+    tau = statistics.autocorrelation_time(stuck)
+    assert 1600 / (1 + 2 * tau) == pytest.approx(8, rel=0.02)
+
+
+# ---- the error bar
+
+
+def covered(error_of):
+    """How many of 400 error bars of one standard error hold the true mean 0."""
+    chains = [ar1(0.8, 8, 500, seed) for seed in range(400)]
+    return sum(abs(float(jnp.mean(x))) < error_of(x) for x in chains)
+
+
+def test_error_bars_cover_the_truth_as_often_as_they_should():
+    zero = jnp.zeros((8, 500))
+    error = jax.jit(lambda x: statistics.estimate(x, zero).error)
+    assert 0.62 < covered(error) / 400 < 0.74
+
+
+def test_error_bars_without_autocorrelation_are_caught():
+    assert covered(lambda x: float(jnp.std(x)) / np.sqrt(x.size)) / 400 < 0.5
+
+
+def test_weights_move_the_mean_and_widen_the_error():
+    """x ~ N(0, 1) weighted by exp(x): mean 1, variance 1, effective fraction 1/e."""
+    x = ar1(0.0, 100, 4000)
+    result = jax.jit(statistics.estimate)(x, x - 0.5)
+    assert result.mean == pytest.approx(1, abs=0.02)
+    assert result.variance == pytest.approx(1, abs=0.05)
+    assert statistics.weight_ess(x - 0.5) == pytest.approx(np.exp(-1), rel=0.05)
+    assert result.ess == pytest.approx(np.exp(-1) / (1 + 2 * float(result.tau)), rel=0.05)
+    assert result.error**2 * result.ess * x.size == pytest.approx(float(result.variance), rel=1e-12)
+    assert abs(result.mean - 1) < 5 * result.error
+
+
+def test_effective_sizes_of_weights():
+    assert statistics.weight_ess(jnp.full(10, 700.0)) == pytest.approx(1)
+    assert statistics.weight_ess(jnp.array([0.0, -1000, -1000, -1000])) == pytest.approx(0.25)
+    assert statistics.weight_ess(jnp.log(jnp.array([1.0, 3.0]))) == pytest.approx(16 / 10 / 2)
+
+
+# ---- R-hat
+
+
+def test_r_hat_is_near_one_for_chains_that_mix():
+    assert statistics.split_r_hat(ar1(0.3, 16, 2000)) == pytest.approx(1, abs=0.003)
+    x = np.asarray(ar1(0.3, 3, 11))
+    halves = np.concatenate([x[:, :5], x[:, -5:]])
+    between, within = 5 * halves.mean(1).var(ddof=1), halves.var(1, ddof=1).mean()
+    assert statistics.split_r_hat(x) == pytest.approx(np.sqrt((0.8 * within + between / 5) / within), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda x: x + 0.5 * (jnp.arange(16) % 2)[:, None],  # chains that disagree
+        lambda x: x + jnp.linspace(0, 1, 2000)[None],  # chains that drift together
+        lambda x: x.at[0].set(1.5),  # one chain that is stuck
+        lambda x: jnp.broadcast_to(x[:, :1], x.shape),  # all of them stuck
+    ],
+    ids=["disagreeing", "drifting", "one stuck", "all stuck"],
+)
+def test_r_hat_sees_chains_that_do_not_mix(fault):
+    assert statistics.split_r_hat(fault(ar1(0.3, 16, 2000))) > 1.01
+
+
+def test_r_hat_at_the_edges():
+    assert np.isnan(statistics.split_r_hat(jnp.zeros((8, 3))))
+    assert np.isnan(statistics.split_r_hat(jnp.full((8, 8), jnp.nan)))
+    assert statistics.split_r_hat(jnp.full((8, 9), 0.7)) == 1
+    assert statistics.split_r_hat(jnp.arange(8.0)[:, None] * jnp.ones((1, 8))) == jnp.inf
+
+
+# ---- batches
+
+
+def test_one_batch_is_many_batches():
+    rng = np.random.default_rng(0)
+    x, log_weight = rng.normal(size=(4, 90)) + 1j * rng.normal(size=(4, 90)) + 1e6, rng.normal(size=(4, 90))
+    whole = statistics.moments(jnp.asarray(x), jnp.asarray(log_weight))
+    cuts = [slice(k, k + 9) for k in range(0, 90, 9)]
+    parts = [statistics.moments(jnp.asarray(x[:, c]), jnp.asarray(log_weight[:, c])) for c in cuts]
+    total = parts[0]
+    for part in parts[1:]:
+        total = statistics.merge(total, part)
+    for a, b in zip(total, whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)  # ⟨x²⟩ - ⟨x⟩² would be right to 1e-4 here
+    weights = np.exp(log_weight) / np.exp(log_weight).sum()
+    assert whole.variance == pytest.approx(np.sum(weights * np.abs(x - np.sum(weights * x)) ** 2), rel=1e-9)
+
+
+def test_a_window_over_many_calls_sees_what_one_long_call_sees():
+    x = ar1(0.7, 32, 96)
+    window = jnp.full((32, 64), jnp.nan)
+    for k in range(0, 96, 4):
+        window = statistics.push(window, x[:, k : k + 4])
+    assert np.array_equal(window, x[:, -64:])
+    assert statistics.push(window, x).shape == (32, 64)
+
+
+def test_float32_energies_are_added_up_in_float64():
+    x = (1e3 + np.random.default_rng(0).normal(size=(64, 1000))).astype(np.float32)
+    m = statistics.moments(jnp.asarray(x))
+    assert m.mean.dtype == jnp.float64
+    assert m.variance == pytest.approx(x.astype(np.float64).var(), rel=1e-10)
+
+
+# ---- distances
+
+
+def test_jensen_shannon_divergence():
+    p, q = jnp.array([0.5, 0.5, 0.0, 0.0]), jnp.array([0.0, 0.0, 0.1, 0.9])
+    assert statistics.jensen_shannon(p, p) == 0
+    assert statistics.jensen_shannon(p, q) == pytest.approx(1)
+    r = jnp.array([0.5, 0.25, 0.25, 0.0])
+    # m = (1/2, 3/8, 1/8, 0): ½ (½ log2 4/3) + ½ (¼ log2 2/3 + ¼ log2 2)
+    expected = 0.25 * np.log2(4 / 3) + 0.125 * (np.log2(2 / 3) + 1)
+    assert statistics.jensen_shannon(p, r) == pytest.approx(expected)
+    assert statistics.jensen_shannon(r, p) == pytest.approx(expected)
+
+
+def test_empirical_distribution_counts_weights():
+    index = jnp.array([0, 2, 2, 1])
+    np.testing.assert_allclose(statistics.empirical(index, 4), [0.25, 0.25, 0.5, 0])
+    weights = jnp.log(jnp.array([1.0, 2.0, 3.0, 2.0]))
+    np.testing.assert_allclose(statistics.empirical(index, 4, weights), [1 / 8, 2 / 8, 5 / 8, 0])
+
+
+def test_the_floor_is_what_a_perfect_sampler_shows():
+    """Falls like 1 / n; a sampler that has lost half of the states stands far above it."""
+    p = jax.nn.softmax(jax.random.normal(jax.random.key(0), (256,)))
+    floors = [float(statistics.jensen_shannon_floor(jax.random.key(1), p, n)) for n in (2560, 25_600)]
+    # Each state adds p (k/np - 1)² / (8 ln 2) on average: (n_states - 1) / (8 n ln 2).
+    assert floors[1] == pytest.approx(255 / (8 * 25_600 * np.log(2)), rel=0.25)
+    assert floors[0] == pytest.approx(10 * floors[1], rel=0.35)
+    half = jnp.where(jnp.arange(256) < 128, p, 0.0)
+    assert statistics.jensen_shannon(half / half.sum(), p) > 50 * floors[1]
+
+
+def test_v_score_is_zero_for_an_eigenstate():
+    assert statistics.v_score(16, -20.0, 0.0) == 0
+    assert statistics.v_score(16, -20.0, 4.0) == pytest.approx(0.16)
