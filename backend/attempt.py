@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
@@ -91,11 +91,23 @@ class Saver:
         self._last = time.monotonic()
 
 
-def work(drive: Drive, sink: Sink, config: dict[str, Any], attempt: int, folder: Path, settings: Settings) -> bool:
+class Task(NamedTuple):
+    """What is to be done. `on_record`: names of the checkpoints that the database knows.
+
+    A process that was taken for dead can wake and leave another one, whose steps nobody has.
+    """
+
+    config: dict[str, Any]
+    attempt: int
+    folder: Path
+    on_record: list[str]
+
+
+def work(drive: Drive, sink: Sink, task: Task, settings: Settings) -> bool:
     """Continue the run to its end or until it shall stop; whether the database has the last word."""
     step = None
     try:
-        for step, last_word in _steps(drive, sink, config, attempt, folder, settings):
+        for step, last_word in _steps(drive, sink, task, settings):
             if last_word is not None:
                 state, about = last_word
                 return sink.finish(state, step=step, **about)
@@ -109,15 +121,15 @@ def work(drive: Drive, sink: Sink, config: dict[str, Any], attempt: int, folder:
 
 
 def _steps(
-    drive: Drive, sink: Sink, config: dict[str, Any], attempt: int, folder: Path, settings: Settings
+    drive: Drive, sink: Sink, task: Task, settings: Settings
 ) -> Iterator[tuple[int | None, tuple[str, dict[str, Any]] | None]]:
     """(step, None) after each event, (step, (state, facts)) when it is over."""
-    built = drive.build(config, settings.memory_bytes or None)
+    built = drive.build(task.config, settings.memory_bytes or None)
     device = jax.devices()[0].device_kind
-    meta = {"config": config, "device": device, "versions": versions()}
+    meta = {"config": task.config, "device": device, "versions": versions()}
     sink.set(device=device, versions=meta["versions"], n_sites=built.n_sites)
-    start = _resume(sink, drive.init(built, config.get("seed", 0)), attempt, folder, meta)
-    saver = Saver(sink, folder, meta, settings.checkpoint_seconds)
+    start = _resume(sink, drive.init(built, task.config.get("seed", 0)), task, meta)
+    saver = Saver(sink, task.folder, meta, settings.checkpoint_seconds)
     for event, state in drive.run(built, start):
         want = sink.stop_requested()
         if isinstance(event, StateEvent) and event.state == "done":
@@ -133,11 +145,12 @@ def _steps(
             yield event.step, (want, {})  # nothing was done yet
 
 
-def _resume(sink: Sink, fresh: Any, attempt: int, folder: Path, meta: dict[str, Any]) -> Any:
-    found = checkpoint.latest(folder, fresh)
+def _resume(sink: Sink, fresh: Any, task: Task, meta: dict[str, Any]) -> Any:
+    found = checkpoint.latest(task.folder, fresh, task.on_record)
     for path, why in found.bad:
+        path.rename(path.with_suffix(".unused"))  # else it would count among the newest, which are kept
         sink.put(WarningEvent(code="checkpoint", message=f"the checkpoint {path.name} is not used: {why}"))
-    if attempt > 1:
+    if task.attempt > 1:
         sink.put(RewindEvent(step=found.step, checkpoint=found.path.name if found.path else None))
     if found.path is None:
         return fresh

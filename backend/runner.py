@@ -39,8 +39,13 @@ class Terminator:
 
     def __init__(self) -> None:
         self._sink: Sink | None = None
-        # Threads inherit the mask: blocked before any is started, the signal waits for the one that asks for it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        # The C part of the handler writes to the pipe at once, in whichever thread the signal arrives. Blocking the
+        # signal instead would not reach the threads that NumPy has started before.
+        self._pipe, written = os.pipe()
+        os.set_blocking(written, False)
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
 
     def attach(self, sink: Sink) -> None:
@@ -48,9 +53,7 @@ class Terminator:
         self._sink = sink
 
     def _listen(self) -> None:
-        while True:
-            if signal.sigwait({signal.SIGTERM, signal.SIGINT}) != signal.SIGTERM:
-                continue
+        while os.read(self._pipe, 1):
             LOG.info("asked to end")
             if self._sink is None:
                 os._exit(0)  # nothing was begun
@@ -94,7 +97,9 @@ def run(
     )
     if terminator is not None:
         terminator.attach(sink)
-    done = attempts.work(drive or attempts.Core(), sink, claim.config, attempt, folder / "checkpoints", settings)
+    on_record = _patiently(lambda: store.checkpoint_names(engine, run_id), deadline)
+    task = attempts.Task(claim.config, attempt, folder / "checkpoints", on_record)
+    done = attempts.work(drive or attempts.Core(), sink, task, settings)
     LOG.info("ended, %s", "everything is in the database" if done else "the database did not take everything")
     engine.dispose()
     return 0 if done else 1

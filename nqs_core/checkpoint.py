@@ -9,7 +9,7 @@ import json
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -88,10 +88,10 @@ def save(folder: Path, state: Any, step: int, meta: Mapping[str, Any], keep: int
             temporary.unlink()
         raise
     _sync(folder)
-    found = files(folder)
-    for old in found[keep:]:
+    others = [other for other in files(folder) if other != path]
+    for old in others[keep - 1 :]:
         old.unlink(missing_ok=True)
-    return Saved(path, digest.hexdigest(), [p.name for p in found[:keep]])
+    return Saved(path, digest.hexdigest(), [path.name, *(other.name for other in others[: keep - 1])])
 
 
 def _sync(folder: Path) -> None:
@@ -142,10 +142,13 @@ def _restore(name: str, stored: np.ndarray, leaf: Any, weak: bool) -> Any:
     return jnp.array(stored)
 
 
-def latest(folder: Path, like: Any) -> Loaded:
-    """The newest readable checkpoint in `folder`; its state is None if there is none."""
+def latest(folder: Path, like: Any, among: Collection[str] | None = None) -> Loaded:
+    """The newest readable checkpoint in `folder`, of those named in `among`; its state is None if there is none."""
     bad: list[tuple[Path, str]] = []
     for path in files(folder):
+        if among is not None and path.name not in among:
+            bad.append((path, "it is not on record"))
+            continue
         try:
             state, meta = load(path, like)
         except (OSError, ValueError, KeyError, struct.error) as error:

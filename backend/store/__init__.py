@@ -3,7 +3,7 @@
 from backend.store.connect import Engine, SchemaError, migrate, open_engine, reading
 from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop, work
 from backend.store.lod import read_lod
-from backend.store.reads import last_seqs, latest_snapshot, read_events
+from backend.store.reads import checkpoint_names, last_seqs, latest_snapshot, read_events
 from backend.store.runs import (
     StateError,
     UnknownRunError,
@@ -23,6 +23,7 @@ __all__ = [
     "UnknownRunError",
     "agent_status",
     "beat",
+    "checkpoint_names",
     "claim_attempt",
     "claim_next",
     "counts",

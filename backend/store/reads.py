@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, RowMapping
 
-from backend.models import METRICS, events, metrics, runs, snapshots
+from backend.models import METRICS, checkpoints, events, metrics, runs, snapshots
 from backend.store.connect import reading
 from backend.store.runs import UnknownRunError
 
@@ -72,6 +72,12 @@ def last_seqs(engine: Engine, run_ids: Iterable[str]) -> dict[str, int]:
     query = sa.select(runs.c.id, runs.c.last_seq).where(runs.c.id.in_(list(run_ids)))
     with reading(engine) as connection:
         return {row.id: row.last_seq for row in connection.execute(query)}
+
+
+def checkpoint_names(engine: Engine, run_id: str) -> list[str]:
+    """The files of a run's checkpoints; every step before one of them is in the database."""
+    with reading(engine) as connection:
+        return list(connection.execute(sa.select(checkpoints.c.path).where(checkpoints.c.run_id == run_id)).scalars())
 
 
 def latest_snapshot(engine: Engine, run_id: str) -> dict[str, Any] | None:

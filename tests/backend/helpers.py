@@ -13,7 +13,7 @@ from backend import sink, store
 from backend.store import ingest
 from nqs_core.events import MetricsEvent
 
-QUICK = {"flush_seconds": 0.01, "heartbeat_seconds": 0.05, "grace_seconds": 0.2}
+QUICK: dict[str, Any] = {"flush_seconds": 0.01, "heartbeat_seconds": 0.05, "grace_seconds": 0.2}
 
 
 class Exits(list[int]):

@@ -61,6 +61,14 @@ def test_the_newest_three_stay(tmp_path: Path) -> None:
     for step in (1, 20, 300, 4000):
         saved = checkpoint.save(tmp_path, make(), step, {})
     assert saved.kept == [p.name for p in checkpoint.files(tmp_path)]
+    assert checkpoint.latest(tmp_path, make(), among=[saved.kept[1]]).step == 300
+    saved = checkpoint.save(tmp_path, make(), 2, {}, keep=1)  # the newest in time, not in step
+    assert saved.kept == [p.name for p in checkpoint.files(tmp_path)] == ["step-000000000002.ckpt"]
+
+
+def test_the_newest_three_are_those_of_the_highest_steps(tmp_path: Path) -> None:
+    for step in (1, 20, 300, 4000):
+        checkpoint.save(tmp_path, make(), step, {})
     assert [int(p.stem.split("-")[1]) for p in checkpoint.files(tmp_path)] == [4000, 300, 20]
     assert not list(tmp_path.glob("*.tmp"))
 
