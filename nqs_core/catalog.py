@@ -32,7 +32,8 @@ def catalog() -> dict[str, Any]:
     """JSON schemas of every component by family, of a run configuration, and the presets."""
     families = {family: registry.catalog() for family, registry in REGISTRIES.items()}
     for name, entry in families["hamiltonian"].items():
-        entry["conserves_sz"] = HAMILTONIANS[name].conserves_sz
+        conserves: Any = HAMILTONIANS[name].conserves_sz
+        entry["conserves_sz"] = conserves if isinstance(conserves, bool) else None  # None: depends on the parameters
     for name, entry in families["ansatz"].items():
         entry["autoregressive"] = issubclass(ANSATZE[name], AutoregressiveAnsatz)
     return {**families, "run": RunConfig.model_json_schema(), "presets": presets()}
