@@ -32,7 +32,7 @@ def every_log_psi(ansatz, params, sigma):
 
 def test_log_cosh_is_exact_and_bounded_everywhere():
     x = np.array([0.0, 1e-8, 0.3, -2.0, 15.0, -15.0])
-    np.testing.assert_allclose(log_cosh(jnp.asarray(x)), np.log(np.cosh(x)), rtol=1e-14, atol=1e-16)
+    np.testing.assert_allclose(log_cosh(jnp.asarray(x)), np.log(np.cosh(x)), rtol=1e-14, atol=3e-16)
     np.testing.assert_allclose(log_cosh(jnp.array([1e4, -1e30])), [1e4 - np.log(2), 1e30], rtol=1e-15)
     z = np.array([0.3 + 1.1j, -0.3 + 1.1j, -2 - 3j, 5j, 1 + 20j])
     np.testing.assert_allclose(np.exp(log_cosh(jnp.asarray(z))), np.cosh(z), rtol=1e-13)
