@@ -184,11 +184,9 @@ def _export(args: argparse.Namespace) -> int:
     if settings.db_url.startswith("sqlite") and not (settings.data_dir / "spinscope.db").exists():
         raise CommandError(f"there are no runs in {settings.data_dir}; name the folder with --data-dir")
     from backend import export, store
+    from backend.serve import open_database
 
-    try:
-        engine = store.open_engine(settings.db_url)
-    except store.SchemaError as error:
-        raise CommandError(str(error)) from None
+    engine = open_database(settings.db_url)
     found, _ = store.list_runs(engine, search=args.run, archived="any", limit=1000)
     found = [run for run in found if args.run and run["id"].startswith(args.run.lower())]
     if len(found) != 1:

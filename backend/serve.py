@@ -16,11 +16,14 @@ import webbrowser
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.guard import is_loopback
 from backend.settings import Settings
 from nqs_core.errors import NQSError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 START_SECONDS = 120.0
 SETTLED = 60.0  # a process that lived longer starts its back-off anew
@@ -42,9 +45,29 @@ def serve(settings: Settings, *, browser: bool) -> int:
         ServeError: the port or the data folder is taken, or a process does not start.
     """
     with _claim(settings.data_dir), _listen(settings.host, settings.port) as listener:
+        open_database(settings.db_url).dispose()  # one process brings the tables up to date, and says what is wrong
         port = listener.getsockname()[1]
         settings = replace(settings, port=port, ui_port=settings.ui_port or _free_port())
         return asyncio.run(Supervisor(settings, listener, browser).run())
+
+
+def open_database(url: str) -> "Engine":
+    """The store.
+
+    Raises:
+        ServeError: the database cannot be used, in one sentence.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from backend import store
+
+    try:
+        return store.open_engine(url)
+    except store.SchemaError as error:
+        raise ServeError(str(error)) from None
+    except (SQLAlchemyError, ImportError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise ServeError(f"the database cannot be opened: {reason}") from None
 
 
 @contextlib.contextmanager

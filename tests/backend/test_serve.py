@@ -1,0 +1,149 @@
+"""One command, three processes, one port: they come up, come back, and leave nothing behind."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.backend.feeding import Browser
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 180.0  # seconds; generous, for a busy machine
+MODULES = {"backend.main", "frontend.main", "backend.agent"}
+
+
+def until(true: Callable[[], Any], what: str) -> Any:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + PATIENCE
+    while not (value := true()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+    return value
+
+
+def processes(folder: Path) -> dict[int, str]:
+    """Module of each process that works for this data folder."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"SPINSCOPE_DATA={folder}\0".encode() in (entry / "environ").read_bytes():
+                words = (entry / "cmdline").read_bytes().decode().split("\0")
+                found[int(entry.name)] = next((w for w in words if w.startswith(("backend.", "frontend."))), "")
+        except (OSError, UnicodeDecodeError):
+            continue
+    return {pid: module for pid, module in found.items() if module}
+
+
+class Served:
+    """`spinscope serve` in a folder of its own."""
+
+    def __init__(self, folder: Path, *args: str) -> None:
+        self.folder = folder
+        line = [sys.executable, "-m", "backend.cli", "serve", "--port", "0", "--data-dir", str(folder), "--no-browser"]
+        self.process = subprocess.Popen(
+            [*line, *args], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.said = self.process.stdout.readline()
+        found = re.fullmatch(r"Spinscope is at http://([^:/]+):(\d+)/(?:\?token=(\S+))?\n", self.said)
+        assert found is not None, self.said + str(self.process.communicate())
+        self.host, self.port, self.token = found[1], int(found[2]), found[3]
+
+    def pid(self, module: str) -> int:
+        return next((pid for pid, name in processes(self.folder).items() if name == module), 0)
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask for the end; the exit status."""
+        self.process.send_signal(number)
+        self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    server = Served(tmp_path_factory.mktemp("served"))
+    yield server
+    assert server.stop() == 0
+    assert processes(server.folder) == {}
+
+
+def test_everything_comes_up_and_comes_back(served: Served) -> None:
+    assert served.token is None
+    assert set(processes(served.folder).values()) >= MODULES
+    status, body = served.get("/api/health")
+    assert (status, json.loads(body)["agent"]["alive"]) == (200, True)
+    assert served.get("/")[0] == 200
+    boot = json.loads(body)["boot"]
+    for module in MODULES:
+        before = served.pid(module)
+        os.kill(before, signal.SIGKILL)
+        until(lambda m=module, old=before: served.pid(m) not in (0, old), f"{module} did not come back")
+    assert json.loads(served.get("/api/health")[1])["boot"] != boot
+    assert served.get("/")[0] == 200
+    browser = Browser(f"127.0.0.1:{served.port}")
+    browser.want("nope")
+    assert browser.receive()["runs"][0]["state"] == "deleted"
+    browser.socket.close()
+
+
+def test_a_second_server_on_the_same_folder_or_port_says_so(served: Served, tmp_path: Path) -> None:
+    port = str(served.port)
+    for args, why in (
+        (["--data-dir", str(served.folder)], f"is served already by process {served.process.pid}"),
+        (["--data-dir", str(tmp_path), "--port", port], f"port {port} of 127.0.0.1 is in use"),
+    ):
+        line = [sys.executable, "-m", "backend.cli", "serve", "--no-browser", *args]
+        second = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+        assert second.returncode == 2
+        assert why in second.stderr
+        assert second.stdout == ""
+        assert len(second.stderr.splitlines()) == 1
+
+
+def test_a_server_for_others_needs_its_token(tmp_path: Path) -> None:
+    server = Served(tmp_path, "--host", "0.0.0.0")
+    assert len(server.token) > 20
+    assert server.get("/api/health")[0] == 401
+    assert server.get("/")[0] == 401
+    assert server.get("/api/health", Authorization=f"Bearer {server.token}")[0] == 200
+    assert server.get("/", Cookie=f"spinscope_token_{server.port}={server.token}")[0] == 200
+    log = (tmp_path / "logs" / "ui.log").read_text()
+    assert "401" not in log
+    server.stop(signal.SIGKILL)
+    until(lambda: not processes(tmp_path), "processes outlive a supervisor that is killed")
+
+
+def test_a_broken_database_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "spinscope.db").write_bytes(b"this is no database" * 100)
+    line = [sys.executable, "-m", "backend.cli", "serve", "--no-browser", "--port", "0", "--data-dir", str(tmp_path)]
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "spinscope: the database cannot be opened: file is not a database\n"
+
+
+def test_a_process_that_does_not_start_ends_the_server_with_its_last_words(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "backend.cli", "serve", "--no-browser", "--port", "0", "--data-dir", str(tmp_path)]
+    broken = os.environ | {"JAX_ENABLE_X64": "perhaps"}  # the API imports JAX, which refuses this
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, env=broken)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "does not start" in ended.stderr.splitlines()[-1]
+    assert "perhaps" in ended.stderr.splitlines()[-1]
+    assert processes(tmp_path) == {}
