@@ -18,7 +18,7 @@ TABS: dict[str, tuple[str, tuple[Chart, ...]]] = {
     "variance": ("Variance", (Chart("variance", "Variance"), Chart("v_score", "V-score"))),
     "sampling": (
         "Sampling",
-        (Chart("acceptance", "Acceptance"), Chart("r_hat", "Split R̂"), Chart("ess", "Effective sample size"),
+        (Chart("acceptance", "Acceptance"), Chart("r_hat", "Split R̂"), Chart("ess", "Effective samples / samples"),
          Chart("step_seconds", "Time per step")),
     ),
     "distribution": ("JSD", (Chart("jsd", "Jensen–Shannon divergence to exact |ψ|²"),)),

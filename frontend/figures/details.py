@@ -29,6 +29,8 @@ CSS = (
 dl{display:grid;grid-template-columns:max-content 1fr max-content 1fr;gap:3px 12px;margin:12px 0 0}
 dt{color:color-mix(in srgb,var(--panel-on-surface-color) 72%,transparent)}
 dd{margin:0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+dl.wide{grid-template-columns:1fr max-content;margin-top:8px;padding-top:8px;border-top:1px solid color-mix(in srgb,var(--panel-on-surface-color) 10%,transparent)}
+dl.wide dd{text-align:right}
 .note{margin:10px 0 0;padding:7px 10px;border-radius:6px;background:color-mix(in srgb,var(--n) 12%,transparent);overflow-wrap:anywhere}
 .note.error{--n:#c8342b}.note.warning{--n:#d99a00}
 @container (max-width: 330px){dl{grid-template-columns:max-content 1fr}}
@@ -60,8 +62,8 @@ def _headline(run: Run, scale: str) -> str:
     if energy is None:
         return f"<div class='big quiet'>{text.NONE}</div>"
     final = "final measurement" if (run.get("result") or {}).get("energy") is not None else "last step"
-    unit = "per site" if scale == "site" else "total"
-    return f"<div class='big'>{text.with_error(energy, error)}<span class='unit'>energy {unit}, {final}</span></div>"
+    unit = "E/N" if scale == "site" else "E"
+    return f"<div class='big'>{text.with_error(energy, error)}<span class='unit'>{unit}, {final}</span></div>"
 
 
 def _against(run: Run, scale: str) -> str:
@@ -73,7 +75,8 @@ def _against(run: Run, scale: str) -> str:
     value = text.with_error(reference["energy"] / n, sigma / n if sigma > 1e-9 else None, 8)
     bound = {"exact": "", "estimate": ", estimate", "upper": ", upper bound"}.get(str(reference.get("bound")), "")
     line = f"<div class='line'>Reference <b>{value}</b> ({esc(reference.get('method', ''))}{bound})"
-    if source := reference.get("source"):
+    source = str(reference.get("source") or "")
+    if source and not source.startswith("computed"):
         line += f"<span class='quiet'> · {esc(source)}</span>"
     line += "</div>"
     words, colour = text.verdict(run)
@@ -133,7 +136,7 @@ def _numbers(run: Run) -> str:
         ("Acceptance", text.plain(pick("acceptance"), 3)),
         ("Split R̂", text.plain(pick("r_hat"), 4)),
         ("τ", text.plain(pick("tau"), 3)),
-        ("ESS", text.count(pick("ess")) if text.finite(pick("ess")) is not None else text.NONE),
+        ("ESS/samples", text.plain(pick("ess"), 3)),
         ("JSD", text.small(pick("jsd"), 2)),
         ("Samples", text.count(samples)),
         ("Runtime", text.duration(seconds)),
@@ -141,10 +144,23 @@ def _numbers(run: Run) -> str:
     ]
     if (run.get("attempt") or 1) > 1:
         rows.append(("Attempt", text.count(run.get("attempt"))))
-    for name, value in (result.get("observables") or {}).items():
-        if isinstance(value, Mapping) and text.finite(value.get("mean")) is not None:
-            rows.append((esc(name.replace("_", " ").capitalize()), text.with_error(value["mean"], value.get("error"))))
-    return "<dl>" + "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in rows if v != text.NONE) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in rows if v != text.NONE)
+        + "</dl>"
+        + _observables(result)
+    )
+
+
+def _observables(result: Mapping[str, Any]) -> str:
+    """The final measurement's numbers with their error bars; curves belong into a plot."""
+    found = result.get("observables") or {}
+    rows = [
+        f"<dt>{esc(name.replace('_', ' ').capitalize())}</dt><dd>{text.with_error(value['mean'], value.get('error'))}</dd>"
+        for name, value in found.items()
+        if isinstance(value, Mapping) and text.finite(value.get("mean")) is not None
+    ]
+    return f"<dl class='wide'>{''.join(rows)}</dl>" if rows else ""
 
 
 def summary(run: Run, scale: str = "site", warnings: Sequence[str] = ()) -> str:

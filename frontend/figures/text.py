@@ -1,6 +1,7 @@
 """Numbers and runs in words, as one would write them in a paper."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,6 +103,19 @@ def memory(n_bytes: Any) -> str:
     return f"{value:.0f} B"
 
 
+def tidy(latex: str) -> str:
+    """A formula with numbers in it as one would write it: no terms times 0, no factors 1, no double signs."""
+    latex = re.sub(r"\((-[\d.e+-]+)\)", r"\1", latex)
+    latex = re.sub(r"([+-]) *-(?=[\d.])", lambda m: "+ " if m[1] == "-" else "- ", latex)
+    head, equals, body = latex.partition("=")
+    terms = re.split(r"\s*(?=(?<![\^_{\d.eE])[+-]\s*[\d.]+(?:\s|\\))", body)
+    kept = [t for t in terms if not re.match(r"\s*[+-]?\s*0(?:\.0*)?(?=\s|\\)", t)]
+    kept = [re.sub(r"^(\s*[+-]?\s*)1(?:\.0*)?\s*(?=\\)", r"\1", t) for t in kept if t.strip()]
+    words = " ".join(t.strip() for t in kept) or "0"
+    words = re.sub(r"^[+] *|^(-) +", r"\1", words)
+    return f"{head}{equals} {words}" if equals else latex
+
+
 def _pretty(name: str) -> str:
     return name.upper() if len(name) <= 4 else name.replace("_", " ").capitalize()
 
@@ -119,11 +133,11 @@ def lattice(config: Mapping[str, Any]) -> str:
 
 
 def model(config: Mapping[str, Any]) -> str:
-    """TFIM h=1 · chain 16. A leading coupling of 1 is the unit of energy and goes without saying."""
+    """TFIM h=1 · chain 16. A leading coupling of 1 and couplings that are 0 go without saying."""
     spec = config.get("hamiltonian") or {}
     params = spec.get("params") or {}
     numbers = [(k, v) for k, v in params.items() if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    said = [f"{k}={v:g}" for i, (k, v) in enumerate(numbers) if i > 0 or v != 1]
+    said = [f"{k}={v:g}" for i, (k, v) in enumerate(numbers) if v != (0 if i else 1)]
     words = " ".join([_pretty(str(spec.get("name", ""))), *said])
     sz = (config.get("sector") or {}).get("sz")
     sector = "" if sz is None else f" · Sᶻ={sz:g}"

@@ -166,7 +166,7 @@ class RunForm:
 
     @property
     def _conserves_sz(self) -> bool:
-        return bool(self.sections["hamiltonian"].entry.get("conserves_sz", True))
+        return self.sections["hamiltonian"].entry.get("conserves_sz") is not False
 
     def _show_sector(self) -> None:
         self.sector.visible = self._conserves_sz

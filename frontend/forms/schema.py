@@ -36,8 +36,9 @@ class Field:
 
     @property
     def label(self) -> str:
-        """The title with its unit."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
+        """The title with its unit, unless the title says it already."""
+        said = not self.unit or self.unit.lower() in self.title.lower()
+        return self.title if said else f"{self.title} ({self.unit})"
 
     @property
     def range(self) -> str:

@@ -38,6 +38,7 @@ class LaunchPanel:
             sizing_mode="stretch_width", margin=(8, 0, 2, 0),
         )  # fmt: skip
         self.preset.param.watch(self._on_preset, "value")
+        self._describe()
         self.formula = Formula(sizing_mode="stretch_width", margin=(8, 0, 2, 0), min_height=30)
         self.facts = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 0, 6, 0), stylesheets=[FACTS_CSS])
         self.alert = pmui.Alert("", severity="error", visible=False, sizing_mode="stretch_width", margin=(0, 0, 6, 0))
@@ -92,7 +93,11 @@ class LaunchPanel:
         finally:
             self._filling = False
 
+    def _describe(self) -> None:
+        self.preset.description = str(self._presets.get(self.preset.value, {}).get("description") or "As it was typed.")
+
     def _on_preset(self, event: Any) -> None:
+        self._describe()
         if not self._filling and event.new in self._presets:
             self.form.fill(self._presets[event.new]["config"])
             self._on_change()
@@ -122,7 +127,7 @@ class LaunchPanel:
             except ValueError:
                 values[name] = f"\\mathrm{{{name}}}"
         try:
-            self.formula.param.update(latex=template.format(**values).replace("−", "-"), visible=True)
+            self.formula.param.update(latex=text.tidy(template.format(**values).replace("−", "-")), visible=True)
         except (KeyError, IndexError, ValueError):
             self.formula.param.update(latex=str(template), visible=True)
 
@@ -156,7 +161,7 @@ class LaunchPanel:
     def _accept(self, answer: dict[str, Any]) -> None:
         self.alert.visible = False
         if answer.get("formula"):
-            self.formula.param.update(latex=str(answer["formula"]), visible=True)
+            self.formula.param.update(latex=text.tidy(str(answer["formula"])), visible=True)
         self.facts.object = facts(answer)
         warnings = [str(w) for w in answer.get("warnings") or []]
         self.notes.param.update(object="\n\n".join(_sentence(w) for w in warnings), visible=bool(warnings))

@@ -120,7 +120,11 @@ class RunsPage:
         self.spin_card.visible = run is not None
 
     def _tell_banner(self) -> None:
-        words = "" if self.hub.online else f"{self.hub.problem} Trying again; what is shown may be out of date."
+        words = (
+            ""
+            if self.hub.online
+            else f"{self.hub.problem.rstrip('.')}. Trying again; what is shown may be out of date."
+        )
         self.banner.param.update(object=words, visible=bool(words))
         self.status.object = status(self.hub)
 

@@ -17,25 +17,33 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-ARGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 IDLE = "window.Bokeh && Bokeh.index && Bokeh.index.roots.length && Bokeh.index.roots.every(view => view.is_idle)"
-PATIENCE_MS = 120_000
+PATIENCE_MS = 180_000
 START_SECONDS = 180
 
 
 class Server:
     """`spinscope serve` on a free port with a data folder of its own."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, running: str | None = None) -> None:
         self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+        if running:
+            self.url = running
+            return
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "backend.cli", "serve", "--port", str(self.port)]
@@ -91,9 +99,11 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests of the page."""
-    made = Server(tmp_path_factory.mktemp("data"))
-    made.start()
+    """One server for all tests of the page; SPINSCOPE_TEST_URL names one that runs already."""
+    running = os.environ.get("SPINSCOPE_TEST_URL")
+    made = Server(tmp_path_factory.mktemp("data"), running)
+    if not running:
+        made.start()
     yield made
     made.stop()
 

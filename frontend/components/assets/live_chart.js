@@ -17,7 +17,7 @@ const STYLE = `
   .state { position: absolute; left: 50%; top: 4px; transform: translateX(-50%); font-size: 12px; font-weight: 600;
     padding: 2px 10px; border-radius: 10px; background: #8a5a00; color: #ffffff; }
   [hidden] { display: none !important; }
-  .chart { font-family: var(--bokeh-base-font, Roboto, sans-serif); color: var(--panel-on-surface-color, #1d2430); }`;
+  .chart { font: 13px var(--bokeh-base-font, Roboto, sans-serif); color: var(--panel-on-surface-color, #1d2430); }`;
 
 // Plotly writes its rules into the document's head, which does not reach into a shadow root.
 function plotlyStyle() {
