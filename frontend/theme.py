@@ -1,5 +1,6 @@
 """Colours, type and the frame that every page shares."""
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -133,6 +134,7 @@ def page(
         sidebar=list(sidebar),
         header=[navigation(current), *header],
         sidebar_width=sidebar_width,
+        tags=[secrets.token_hex(8)],  # tells the browser this session from one that replaced it
         sidebar_open=False,  # opened after load where there is room: on phones it would cover the page
         theme_config=THEME,
         favicon=FAVICON,

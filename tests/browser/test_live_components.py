@@ -22,8 +22,13 @@ class FeedPage:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        with log.open("wb") as out:
-            command = [sys.executable, "-m", "tests.frontend.feed_page", str(port)]
+        self.port = port
+        self.log = log
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as out:
+            command = [sys.executable, "-m", "tests.frontend.feed_page", str(self.port)]
             self.process = subprocess.Popen(command, stdout=out, stderr=out)
         deadline = time.monotonic() + 120
         while True:
@@ -32,8 +37,12 @@ class FeedPage:
                 return
             except OSError:
                 if time.monotonic() > deadline or self.process.poll() is not None:
-                    raise RuntimeError(log.read_text()[-2000:]) from None
+                    raise RuntimeError(self.log.read_text()[-2000:]) from None
                 time.sleep(0.3)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
 
     def do(self, action: str, **values: int) -> None:
         query = "&".join([f"do={action}", *(f"{k}={v}" for k, v in values.items())])
@@ -44,8 +53,7 @@ class FeedPage:
 def feed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeedPage]:
     made = FeedPage(tmp_path_factory.mktemp("feed") / "log")
     yield made
-    made.process.terminate()
-    made.process.wait(30)
+    made.stop()
 
 
 @pytest.fixture
@@ -103,6 +111,22 @@ def test_the_api_may_restart_while_the_page_lives(open_page: OpenPage, server: F
     wait(page, f"{STEPS_A} === 307")
     assert page.evaluate("[...__feed.runs.get('a').column('step')]") == list(range(1, 308))
     assert page.evaluate("window.__same") is True, "the page was reloaded although its session lives"
+
+
+def test_a_page_whose_session_is_gone_reloads_itself(
+    open_page: OpenPage, server: FeedPage, faults: list[tuple[str, str]]
+) -> None:
+    page = open_page("/?runs=a,b")
+    wait(page, f"{STEPS_A} === 300")
+    page.evaluate("window.__same = true")
+    server.stop()
+    wait(page, "__feed.state === 'reconnecting'")
+    assert page.locator(".state").first.inner_text() == "reconnecting…"
+    server.start()
+    wait(page, f"window.__same === undefined && window.__feed && {STEPS_A} === 300")
+    page.get_by_role("button", name="only b").click()
+    wait(page, "__feed.runs.size === 1")
+    faults.clear()  # refused connections while nobody was there
 
 
 def test_selection_changes_leave_no_gap(open_page: OpenPage) -> None:

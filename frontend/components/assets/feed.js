@@ -11,7 +11,7 @@ const FIRST_DELAY_MS = 500;
 const LAST_DELAY_MS = 8000;
 
 export class Feed {
-  constructor(url, { ready = pageIdle, session = () => new SessionWatch(), Socket = globalThis.WebSocket } = {}) {
+  constructor(url, { ready = pageIdle, Socket = globalThis.WebSocket } = {}) {
     this.url = url;
     this.Socket = Socket;
     this.state = "connecting"; // then "live" or "reconnecting"
@@ -26,10 +26,7 @@ export class Feed {
     this.wanted = { key: "", runs: [], spins: null };
     this.pending = false;
     globalThis.document?.addEventListener("visibilitychange", () => this.#visibility());
-    ready().then(() => {
-      this.session = session();
-      this.#connect();
-    });
+    ready().then(() => this.#connect());
   }
 
   /** Say what a component (any object) needs; replaces what it said before. */
@@ -87,7 +84,6 @@ export class Feed {
       this.sub += 1; // the server's cursors live with the connection
       this.#setState("live");
       this.#send();
-      this.session?.serverIsBack();
     };
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = () => {
@@ -128,7 +124,6 @@ export class Feed {
       this.boot = header.boot;
       this.stats.boots += 1;
     }
-    this.session?.serverIsBack();
     if (header.sub === this.sub) {
       for (const run of header.runs) {
         if (!this.runs.has(run.id)) this.runs.set(run.id, new RunTable(run.id));
@@ -148,7 +143,10 @@ export function getFeed(path) {
   const feeds = (globalThis.__spinscopeFeeds ??= new Map());
   const url = new URL(path, location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  if (!feeds.has(url.href)) feeds.set(url.href, new Feed(url.href));
+  if (!feeds.has(url.href)) {
+    feeds.set(url.href, new Feed(url.href));
+    pageIdle().then(() => (globalThis.__session ??= new SessionWatch()));
+  }
   globalThis.__feed = feeds.get(url.href);
   return globalThis.__feed;
 }

@@ -67,7 +67,7 @@ function floorTrace(table, options, x, start, end, style, quiet) {
   return [{ ...lineTrace(x, y, start, end, options), ...more }];
 }
 
-/** "-1.27324", or "-1.27324(5)" where the reference has an uncertainty; `scale` divides by the number of sites. */
+/** "-1.27324", or "-1.2732(5)" where the reference is uncertain in sight; `scale` divides by the number of sites. */
 export function referenceValue(reference, scale) {
   const value = reference.energy * scale;
   const error = (reference.uncertainty ?? 0) * scale;
@@ -76,9 +76,12 @@ export function referenceValue(reference, scale) {
   return `${value.toFixed(digits)}(${Math.round(error * 10 ** digits)})`;
 }
 
-export function referenceText(reference, scale) {
+export function referenceText(reference, scale, narrow) {
   const sign = reference.bound === "upper" ? "≤ " : "";
-  return `${reference.label || reference.method || "reference"} ${sign}${referenceValue(reference, scale)}`;
+  const exact = reference.bound === "exact";
+  const method = reference.method || "reference";
+  const full = exact && !method.includes("exact") ? `exact (${method})` : method;
+  return `${narrow && exact ? "exact" : full} ${sign}${referenceValue(reference, scale)}`;
 }
 
 /** The different reference energies of the runs shown, in the units of the axis. */
@@ -89,7 +92,7 @@ export function references(tables, options) {
     const reference = table.info.reference;
     if (!reference || !Number.isFinite(reference.energy)) return;
     const scale = options.per_site ? 1 / (table.info.n_sites || 1) : 1;
-    const text = referenceText(reference, scale);
+    const text = referenceText(reference, scale, options.narrow);
     const index = options.colours[table.id] ?? position;
     if (!found.has(text)) found.set(text, { y: reference.energy * scale, text, bound: reference.bound, index });
   });
@@ -164,7 +167,7 @@ function yAxis(axis, lines, traces, options) {
 export function buildLayout(tables, traces, options, theme, width) {
   const narrow = width < NARROW_PX;
   const log = options.y_log ?? metricOf(options.metric).log ?? false;
-  const { lines, shapes, annotations } = guides(tables, { ...options, log }, theme);
+  const { lines, shapes, annotations } = guides(tables, { ...options, log, narrow }, theme);
   const legend = options.show_legend && tables.length > 0;
   const small = narrow ? 11 : 12;
   const axis = { gridcolor: theme.grid, zeroline: false, ticks: "outside", tickcolor: theme.grid, automargin: true };

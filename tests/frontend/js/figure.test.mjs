@@ -91,6 +91,16 @@ test("reference lines: one for equal references, style by bound, uncertainty in 
   assert.equal(layout([a], { reference: false }).shapes.length, 0);
 });
 
+test("a reference is named by its method, shortly on phones; rounding errors are not shown", () => {
+  const named = (method, width) => {
+    const run = table("a", [-1], { reference: { ...EXACT, method, uncertainty: 1e-13 } });
+    return layout([run], {}, width).annotations[0].text;
+  };
+  assert.equal(named("Jordan-Wigner"), "exact (Jordan-Wigner) -2.00000");
+  assert.equal(named("exact diagonalisation"), "exact diagonalisation -2.00000");
+  assert.equal(named("exact diagonalisation", 360), "exact -2.00000");
+});
+
 test("colours follow the run, not its place; beyond the palette the dash changes", () => {
   const [a, b] = [table("a", [-1, -2]), table("b", [-1, -2])];
   const colours = { a: 0, b: 3 };
