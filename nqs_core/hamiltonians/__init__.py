@@ -10,6 +10,18 @@ from nqs_core.hamiltonians.tfim import TransverseFieldIsing
 from nqs_core.hamiltonians.xxz import XXZ
 from nqs_core.registry import Registry
 
+__all__ = [
+    "HAMILTONIANS",
+    "J1J2",
+    "XXZ",
+    "Custom",
+    "Hamiltonian",
+    "Heisenberg",
+    "LongRangeIsing",
+    "SpinGlass",
+    "TransverseFieldIsing",
+]
+
 HAMILTONIANS = Registry[Hamiltonian](
     "hamiltonian",
     {

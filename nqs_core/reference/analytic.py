@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
-from nqs_core.hamiltonians import Hamiltonian, Heisenberg, TransverseFieldIsing
+from nqs_core.hamiltonians import J1J2, Hamiltonian, Heisenberg, TransverseFieldIsing
 from nqs_core.lattices import Chain
 
 FREE_FERMIONS = "P. Pfeuty, Ann. Phys. 57, 79 (1970), doi:10.1016/0003-4916(70)90270-8"
 BETHE = "H. Bethe, Z. Phys. 71, 205 (1931), doi:10.1007/BF01341708"
+MAJUMDAR_GHOSH = "C. K. Majumdar and D. K. Ghosh, J. Math. Phys. 10, 1388 (1969), doi:10.1063/1.1664978"
 MAX_SITES = 4096  # the work grows with the square (open chain) or the cube (Bethe) of the size
 
 
@@ -30,10 +31,20 @@ def closed_form(hamiltonian: Hamiltonian, sz: float | None, levels: int) -> Clos
         J, h = float(hamiltonian.J), float(hamiltonian.h)
         energies = tfim_ring(n, J, h, levels) if ring else tfim_open(n, J, h, levels)
         return Closed(energies, FREE_FERMIONS)
+    if isinstance(hamiltonian, J1J2) and _is_dimerised(hamiltonian, n, ring) and sz in (None, 0) and levels == 1:
+        return Closed(np.array([-3 / 8 * float(hamiltonian.J1) * n]), MAJUMDAR_GHOSH)
     even_ring = ring and n % 2 == 0 and n <= MAX_SITES // 4
     if isinstance(hamiltonian, Heisenberg) and hamiltonian.J > 0 and sz in (None, 0) and levels == 1 and even_ring:
         return Closed(np.array([float(hamiltonian.J) * heisenberg_ring(n)]), BETHE)
     return None
+
+
+def _is_dimerised(model: J1J2, n: int, ring: bool) -> bool:
+    """J2 = J1/2 > 0 at even length: a product of singlets on every second bond is the ground state.
+
+    On the ring of 4 the two second neighbours of a site are one, so that J2 counts half as much there.
+    """
+    return model.J1 > 0 and 2 * model.J2 == model.J1 and n % 2 == 0 and not (ring and n == 4)
 
 
 def tfim_ring(n: int, J: float, h: float, levels: int) -> np.ndarray:

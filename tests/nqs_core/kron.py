@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -144,7 +145,7 @@ def glass(n, pairs, c):
     return [({i: "Z", j: "Z"}, -scale * x) for (i, j), x in zip(pairs, values, strict=True)]
 
 
-def each_row(rows):
+def each_row(rows: Any) -> list[Any]:
     """(sites, coefficient) of one entry of a custom Hamiltonian."""
     if isinstance(rows, list):
         return [(sites, 1.0) for sites in rows]

@@ -75,11 +75,43 @@ def test_a_single_krylov_space_would_miss_copies_of_a_degenerate_level():
         ("square", {"extent": [4, 4]}, "heisenberg", {"J": 1.0, "marshall": True}, None, -0.701780201),
         ("chain", {"length": 10}, "tfim", {}, None, -1.2784906443),
         ("square", {"extent": [4, 4]}, "tfim", {"h": 3.0}, None, -51.448129133 / 16),
+        ("square", {"extent": [4, 4]}, "j1j2", {"J2": 0.5}, {"sz": 0.0}, -0.528620209),
+        ("chain", {"length": 16}, "j1j2", {"J2": 0.2411}, {"sz": 0.0}, -0.404361823),
+        ("chain", {"length": 16}, "j1j2", {"J2": 0.5}, {"sz": 0.0}, -0.375),
+        ("chain", {"length": 16}, "long_range_tfim", {"J": -5.0, "alpha": 6.0}, None, -1.828810192),
+        ("chain", {"length": 16}, "long_range_tfim", {"J": 4.75, "alpha": 4.0}, None, -1.605415281),
+        ("chain", {"length": 16}, "long_range_tfim", {"J": -2.0, "alpha": 4.0}, None, -1.111231783),
     ],
 )
 def test_listed_values(on, shape, name, couplings, sector, per_site):
     found = reference.compute(config(on, shape, name, couplings, sector), method="exact")[0]
     assert found.energy / lattice(on, **shape).n_sites == pytest.approx(per_site, abs=6e-10)
+
+
+def small_rows():
+    """One small exact row of each lattice, boundary, level and model of the table."""
+    chosen = {}
+    for row in reference.load_table():
+        small = row["n_sites"] <= (10 if row["lattice"] == "chain" else 18 if row["level"] == 0 else 0)
+        if row["method"] == "exact diagonalisation" and small:
+            chosen[row["hamiltonian"], row["lattice"], row["boundary"], row["level"]] = row
+    return list(chosen.values())
+
+
+def test_exact_rows_of_the_table_are_reproduced():
+    rows = small_rows()
+    assert {row["lattice"] for row in rows} >= {"chain", "square", "triangular", "honeycomb", "kagome"}
+    for row in rows:
+        periodic = [letter == "P" for letter in row["boundary"]]
+        shape = {"extent": row["extent"], "periodic": periodic}
+        if row["lattice"] == "chain":
+            shape = {"length": row["extent"][0], "periodic": periodic[0]}
+        sector = {"sz": float(row["sector"][3:])} if row["sector"].startswith("Sz=") else None
+        cfg = config(row["lattice"], shape, row["hamiltonian"], row["couplings"], sector)
+        found = reference.compute(cfg, row["level"] + 1, method="exact")[row["level"]]
+        slack = 1e-9 if row["source"].startswith("computed") else 1e-6
+        assert found.energy == pytest.approx(row["energy"], abs=slack), row["key"]
+        assert (found.key, found.sector) == (row["key"], row["sector"])
 
 
 @pytest.mark.parametrize("parity", [1, -1])
