@@ -44,7 +44,7 @@ def _is_dimerised(model: J1J2, n: int, ring: bool) -> bool:
 
     On the ring of 4 the two second neighbours of a site are one, so that J2 counts half as much there.
     """
-    return model.J1 > 0 and 2 * model.J2 == model.J1 and n % 2 == 0 and not (ring and n == 4)
+    return bool(model.J1 > 0 and 2 * model.J2 == model.J1) and n % 2 == 0 and not (ring and n == 4)
 
 
 def tfim_ring(n: int, J: float, h: float, levels: int) -> np.ndarray:
