@@ -23,6 +23,8 @@ from backend.settings import Settings
 
 RUNNER = (sys.executable, "-m", "backend.runner")
 RETRY_SECONDS = 5.0  # before the next spare after one that died
+# BLAS threads spin while they wait: where cores are shared, a step takes 3 to 8 times the CPU time with two of them.
+QUIET_BLAS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass
@@ -142,9 +144,7 @@ class Local:
                 self._spares.append(self._start(["--spare"], slot, subprocess.PIPE))
 
     def _start(self, arguments: list[str], slot: str, stdin: int) -> subprocess.Popen[bytes]:
-        threads = str(max(1, (os.cpu_count() or 1) // len(self._slots)))
-        env = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, **os.environ}
-        env |= self._settings.environment() | slot_environment(slot)
+        env = {**QUIET_BLAS, **os.environ, **self._settings.environment(), **slot_environment(slot)}
         with _log(self._settings.data_dir) as log:
             return subprocess.Popen(
                 [*self._command, *arguments], env=env, stdin=stdin, stdout=log, stderr=log, start_new_session=True
