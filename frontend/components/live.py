@@ -36,7 +36,7 @@ class LiveChart(JSComponent):
     show_legend = param.Boolean(default=True)
     empty_text = param.String(default="Select a run to see its curve.")
     max_points = param.Integer(default=800, bounds=(10, 5000), doc="Points a trace; extremes are kept.")
-    palette = param.List(default=list(CURVES), item_type=str, doc="Colours as #rrggbb.")
+    palette = param.List(default=list(CURVES), doc="Colours as #rrggbb.")
     ws_path = param.String(default=FEED_PATH, constant=True)
 
     _esm = bundle("live_chart.js")

@@ -113,3 +113,41 @@ def test_less_motion_means_that_nothing_moves_unasked(open_page: OpenPage) -> No
     page.reload()
     page.get_by_role("button", name="Start", exact=True).wait_for()
     assert page.evaluate("__ising.frames") == 0
+
+
+# Text against what is painted behind it, by letting a canvas mix the colours (WCAG 2.2, relative luminance).
+CONTRASTS = """() => {
+  const lab = __ising.canvas.closest('.lab');
+  const context = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d');
+  const paint = (colours) => {
+    context.clearRect(0, 0, 1, 1);
+    for (const c of colours) { context.fillStyle = c; context.fillRect(0, 0, 1, 1); }
+    const linear = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map(linear);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const parent = (e) => e.parentElement ?? e.assignedSlot ?? e.getRootNode().host;
+  const found = [];
+  for (const element of lab.querySelectorAll('*')) {
+    if (![...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+    if (['OPTION', 'LEGEND', 'STYLE'].includes(element.tagName)) continue;
+    const layers = [];
+    for (let e = element; e; e = parent(e)) layers.unshift(getComputedStyle(e).backgroundColor);
+    const behind = paint(layers), text = paint([...layers, getComputedStyle(element).color]);
+    const ratio = (Math.max(behind, text) + 0.05) / (Math.min(behind, text) + 0.05);
+    found.push([ratio, element.textContent.trim().slice(0, 30)]);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_text_is_readable(open_page: OpenPage, dark: bool) -> None:
+    page = open_page("/ising?L=32")
+    wait(page, RUNNING)
+    if dark:
+        page.get_by_role("button", name="theme").click()
+        wait(page, "__ising.theme.dark")
+    found = page.evaluate(CONTRASTS)
+    assert len(found) > 20
+    assert [text for ratio, text in found if ratio < 4.5] == []

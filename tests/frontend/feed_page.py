@@ -9,6 +9,7 @@ import math
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,15 @@ class Script(RequestHandler):
         self.write({"n": World.runs["a"].step})
 
 
+def button(name: str, act: Callable[[], object]) -> Any:
+    def clicked(event: Any) -> None:
+        act()
+
+    made = pn.widgets.Button(name=name)
+    made.on_click(clicked)
+    return made
+
+
 def page() -> Any:
     asked = (pn.state.session_args.get("runs") or [b"a,b"])[0].decode()
     runs = [r for r in asked.split(",") if r]
@@ -162,17 +172,16 @@ def page() -> Any:
     charts = [LiveChart(metric=m, name=m, **options) for m in metrics]
     spins = SpinView(run=runs[0] if runs else "", sizing_mode="stretch_width")
     chain = SpinView(run="", sizing_mode="stretch_width")
-    smooth = pn.widgets.Button(name="smooth")
-    smooth.on_click(lambda _: [c.param.update(smoothing=0.9) for c in charts])
-    only = pn.widgets.Button(name="only b")
-    only.on_click(lambda _: [spins.param.update(run="b"), *[c.param.update(runs=["b"]) for c in charts]])
-    total = pn.widgets.Button(name="total")
-    total.on_click(lambda _: [c.param.update(per_site=False, x_mode="samples") for c in charts])
-    svg = pn.widgets.Button(name="export")
-    svg.on_click(lambda _: charts[0].export("svg"))
+    actions = {
+        "smooth": lambda: [c.param.update(smoothing=0.9) for c in charts],
+        "only b": lambda: [spins.param.update(run="b"), *[c.param.update(runs=["b"]) for c in charts]],
+        "total": lambda: [c.param.update(per_site=False, x_mode="samples") for c in charts],
+        "export": lambda: charts[0].export("svg"),
+    }
+    buttons = pn.Row(*[button(name, act) for name, act in actions.items()])
     dark = "dark" in pn.state.session_args
     cards = [theme.card(shown) for shown in [*charts, spins, chain]]
-    main = [pn.Row(smooth, only, total, svg), *cards]
+    main = [buttons, *cards]
     return theme.page("/", main, dark_theme=dark, sidebar_variant="temporary")
 
 
@@ -185,7 +194,7 @@ async def ticking() -> None:
 def main() -> None:
     theme.extension()
     World.reset()
-    server = pn.serve(
+    server: Any = pn.serve(
         {"/": page, "/ising": ising.page}, port=int(sys.argv[1]), address="127.0.0.1",
         show=False, start=False, verbose=False, extra_patterns=[(r"/ws/feed", Feed), (r"/script", Script)],
     )  # fmt: skip

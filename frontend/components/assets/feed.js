@@ -9,6 +9,7 @@ import { SessionWatch, pageIdle } from "./session.js";
 
 const FIRST_DELAY_MS = 500;
 const LAST_DELAY_MS = 8000;
+const RELEASE_MS = 2000; // a change of tabs takes charts away just before others come that want the same runs
 
 export class Feed {
   constructor(url, { ready = pageIdle, Socket = globalThis.WebSocket } = {}) {
@@ -37,7 +38,7 @@ export class Feed {
 
   release(owner) {
     this.wishes.delete(owner);
-    this.#schedule();
+    setTimeout(() => this.#schedule(), RELEASE_MS);
   }
 
   /** Call back after every frame and change of state; returns the function that ends it. */

@@ -78,6 +78,23 @@ test("a change of spins keeps the subscription, a change of runs makes a new one
   assert.equal(feed.runs.has("a"), false);
 });
 
+test("a chart that is replaced by another costs no new subscription, a chart that is gone ends one", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const { feed, socket } = await connected();
+  const { sub } = feed;
+  socket.receive({ sub, runs: [run(0, 1, 2)] });
+  feed.release("chart");
+  feed.want("next", { runs: ["a"] });
+  context.mock.timers.tick(5000);
+  await settle();
+  assert.equal(feed.sub, sub);
+  assert.deepEqual(energies(feed), [-1, -2]);
+  feed.release("next");
+  context.mock.timers.tick(5000);
+  await settle();
+  assert.deepEqual(socket.sent.at(-1), { sub: sub + 1, runs: [], spins: null, paused: false });
+});
+
 test("deltas append, from 0 replaces, every frame is acknowledged, frames of old subscriptions are not used", async () => {
   const { feed, socket } = await connected();
   const { sub } = feed;
