@@ -14,10 +14,17 @@ from typing import Any
 
 import pytest
 
+from backend import store
 from tests.backend.feeding import Browser
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 180.0  # seconds; generous, for a busy machine
+RUN: dict[str, Any] = {
+    "lattice": {"name": "chain", "params": {"length": 4}},
+    "hamiltonian": {"name": "tfim", "params": {}},
+    "sampler": {"name": "metropolis", "params": {"n_samples": 64, "n_chains": 16}},
+    "n_steps": 1_000_000,
+}
 MODULES = {"backend.main", "frontend.main", "backend.agent"}
 
 
@@ -70,6 +77,17 @@ class Served:
         finally:
             connection.close()
 
+    def post(self, path: str, body: Any) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    def run(self, run: str) -> dict[str, Any]:
+        return json.loads(self.get(f"/api/runs/{run}")[1])
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask for the end; the exit status."""
         self.process.send_signal(number)
@@ -83,6 +101,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield server
     assert server.stop() == 0
     assert processes(server.folder) == {}
+    engine = store.open_engine(f"sqlite:///{server.folder}/spinscope.db")
+    runs, _ = store.list_runs(engine)
+    engine.dispose()
+    assert [run["state"] for run in runs] == ["queued"]  # to go on at the next start
+    assert any((server.folder / "runs" / runs[0]["id"] / "checkpoints").iterdir())
 
 
 def test_everything_comes_up_and_comes_back(served: Served) -> None:
@@ -92,15 +115,25 @@ def test_everything_comes_up_and_comes_back(served: Served) -> None:
     assert (status, json.loads(body)["agent"]["alive"]) == (200, True)
     assert served.get("/")[0] == 200
     boot = json.loads(body)["boot"]
+    run = served.post("/api/runs", RUN)["id"]
+    until(lambda: served.run(run)["step"] > 0, "the run did not start")
     for module in MODULES:
         before = served.pid(module)
         os.kill(before, signal.SIGKILL)
         until(lambda m=module, old=before: served.pid(m) not in (0, old), f"{module} did not come back")
     assert json.loads(served.get("/api/health")[1])["boot"] != boot
     assert served.get("/")[0] == 200
+    step = served.run(run)["step"]
+    until(lambda: served.run(run)["step"] > step, "the run does not go on")
+    assert served.run(run)["attempt"] == 1  # its process has not noticed anything
+    events = json.loads(served.get(f"/api/runs/{run}/events?limit=5000")[1])["events"]
+    steps = [e["step"] for e in events if e["kind"] == "metrics"]
+    assert steps == list(range(1, len(steps) + 1))
     browser = Browser(f"127.0.0.1:{served.port}")
-    browser.want("nope")
-    assert browser.receive()["runs"][0]["state"] == "deleted"
+    browser.want(run)
+    while browser.seen.get(run, 0) < events[-1]["seq"]:
+        browser.receive()
+    assert [row["step"] for row in browser.rows[run]][: len(steps)] == steps
     browser.socket.close()
 
 
