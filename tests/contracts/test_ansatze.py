@@ -1,6 +1,7 @@
 """What every registered ansatz must do, with every switch it has."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,16 +24,14 @@ every_ansatz = pytest.mark.parametrize("spec", SPECS, ids=label)
 N = 6
 
 
-def full(ansatz, params, sigma):
+def full(ansatz: Any, params: Any, sigma: Any) -> Any:
     return np.asarray(jax.jit(jax.vmap(ansatz.log_psi, (None, 0)))(params, sigma))
 
 
-def same_amplitudes(a, b, tolerance=1e-10):
+def same_amplitudes(a: Any, b: Any, tolerance: float = 1e-10) -> bool:
     """log ψ equal, its imaginary part up to 2π."""
-    a, b = np.asarray(a), np.asarray(b)
-    return np.all(np.abs(a.real - b.real) < tolerance) and np.all(
-        np.abs(np.exp(1j * (a.imag - b.imag)) - 1) < tolerance
-    )
+    turned = np.abs(np.exp(1j * (np.imag(a) - np.imag(b))) - 1)
+    return bool(np.all(np.abs(np.real(a) - np.real(b)) < tolerance) and np.all(turned < tolerance))
 
 
 def moves_of(size):

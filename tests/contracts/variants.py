@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import jax
 
-from nqs_core.ansatze import ANSATZE, Ansatz
+from nqs_core.ansatze import ANSATZE
 from nqs_core.config import Spec
 from nqs_core.lattices import LATTICES, Lattice
 from nqs_core.registry import Registry
@@ -42,7 +42,7 @@ def chain(n_sites: int) -> Lattice:
 
 def network(
     spec: Spec, n_sites: int = 6, sz: float | None = None, precision: str = "float64", spread: float = 0.3
-) -> tuple[Ansatz, Any]:
+) -> tuple[Any, Any]:
     """The ansatz on a ring, with parameters moved away from their start by `spread`, so that ψ is peaked."""
     ansatz = ANSATZE.build(spec, lattice=chain(n_sites), sector=Sector(n_sites, sz), precision=precision)
     leaves, structure = jax.tree.flatten(jax.jit(ansatz.init)(jax.random.key(1)))

@@ -1,6 +1,7 @@
 """What is particular to each network; what all share is in tests/contracts."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ AUTOREGRESSIVE = [
 N = 6
 
 
-def every_log_psi(ansatz, params, sigma):
+def every_log_psi(ansatz: Any, params: Any, sigma: Any) -> Any:
     return np.asarray(jax.jit(jax.vmap(ansatz.log_psi, (None, 0)))(params, sigma))
 
 

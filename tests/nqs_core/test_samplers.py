@@ -145,7 +145,7 @@ def test_proposals_have_the_stated_frequencies(sz):
     n = 5 if sz is None else 6
     bonds = None if sz is None else chain(n).bonds()
     moves = np.asarray(propose(jax.random.key(0), 200_000, n, bonds))
-    if sz is None:
+    if bonds is None:
         frequency, expected = np.bincount(moves[:, 0], minlength=n) / len(moves), np.full(n, 1 / n)
     else:
         assert np.all(moves[:, 0] != moves[:, 1])
