@@ -26,12 +26,12 @@ def serve(port: int) -> Any:
     """The server, not started."""
     theme.extension()
     hub = Hub(Client.from_environment())
-    server = pn.serve(
+    options: dict[str, Any] = {"title": {"/": f"Runs · {theme.NAME}", "/ising": f"Ising · {theme.NAME}"}}
+    server: Any = pn.serve(
         {"/": lambda: runs.page(hub), "/ising": ising.page},
-        title={"/": f"Runs · {theme.NAME}", "/ising": f"Ising · {theme.NAME}"},
         port=port, address="127.0.0.1", show=False, start=False, verbose=False,
         extra_patterns=[(r"/favicon\.ico", Favicon)], check_unused_sessions_milliseconds=5000,
-        unused_session_lifetime_milliseconds=20000,
+        unused_session_lifetime_milliseconds=20000, **options,
     )  # fmt: skip
     server.io_loop.add_callback(hub.run)
     return server

@@ -58,7 +58,11 @@ CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a
 DOT_CSS = (
     ".dot{display:inline-block;width:10px;height:10px;border-radius:5px;margin-right:8px;box-sizing:border-box;"
     "border:1.5px solid color-mix(in srgb,var(--panel-on-surface-color) 35%,transparent)}"
-    + "".join(f".dot.c{i}{{background:{colour};border-color:{colour}}}" for i, colour in enumerate(CURVES))
+    ".box{display:inline-block;width:16px;height:16px;border-radius:4px;box-sizing:border-box;vertical-align:-3px;"
+    "border:1.5px solid color-mix(in srgb,var(--panel-on-surface-color) 42%,transparent)}"
+    ".box[class*=' c']::after{content:'';display:block;width:4px;height:8px;margin:0 auto;border:solid #fff;"
+    "border-width:0 2px 2px 0;transform:translateY(1px) rotate(42deg)}"
+    + "".join(f":is(.dot,.box).c{i}{{background:{colour};border-color:{colour}}}" for i, colour in enumerate(CURVES))
 )
 
 PAGE_SX = {

@@ -67,12 +67,13 @@ def _headline(run: Run, scale: str) -> str:
 
 
 def _against(run: Run, scale: str) -> str:
-    reference = run.get("reference")
-    if not reference or text.finite(reference.get("energy")) is None:
+    reference = run.get("reference") or {}
+    energy = text.finite(reference.get("energy"))
+    if energy is None:
         return "<div class='line quiet'>No reference energy is known for this system.</div>"
     n = (run.get("n_sites") or 1) if scale == "site" else 1
     sigma = text.finite(reference.get("uncertainty")) or 0.0
-    value = text.with_error(reference["energy"] / n, sigma / n if sigma > 1e-9 else None, 8)
+    value = text.with_error(energy / n, sigma / n if sigma > 1e-9 else None, 8)
     bound = {"exact": "", "estimate": ", estimate", "upper": ", upper bound"}.get(str(reference.get("bound")), "")
     line = f"<div class='line'>Reference <b>{value}</b> ({esc(reference.get('method', ''))}{bound})"
     source = str(reference.get("source") or "")
@@ -109,9 +110,9 @@ def _progress(run: Run) -> str:
     if run.get("state") == "running":
         words.append(f"{text.count(max(0, n_steps - step))} left")
     if text.finite(run.get("step_seconds")) is not None:
-        words.append(f"{text.step_time(run['step_seconds'])} per step")
+        words.append(f"{text.step_time(run.get('step_seconds'))} per step")
     if run.get("state") == "running" and text.finite(run.get("eta_seconds")) is not None:
-        words.append(f"done in {text.duration(run['eta_seconds'])}")
+        words.append(f"done in {text.duration(run.get('eta_seconds'))}")
     waiting = run.get("state") in ("queued", "starting") or run.get("phase") in ("compiling", "measure")
     bar = (
         f"<div class='bar{' wait' if waiting else ''}'><i style='width:{100 * min(1, step / n_steps):.1f}%'></i></div>"
@@ -170,7 +171,7 @@ def summary(run: Run, scale: str = "site", warnings: Sequence[str] = ()) -> str:
     what = f"<div class='line quiet'>{esc(text.model(config))} · {esc(' · '.join(parts))}</div>"
     notes = "".join(f"<div class='note warning'>{esc(w)}</div>" for w in warnings)
     if run.get("error"):
-        notes += f"<div class='note error'>{esc(run['error'])}</div>"
+        notes += f"<div class='note error'>{esc(run.get('error'))}</div>"
     return what + _headline(run, scale) + _against(run, scale) + _progress(run) + notes + _numbers(run)
 
 

@@ -14,6 +14,7 @@ NAN = float("nan")
 
 # Visible columns: name -> (title, width in pixels, the text that is shown for it or None for the value itself).
 COLUMNS: dict[str, tuple[str, int, str | None]] = {
+    "shown": ("", 40, "shown_text"),
     "name": ("Name", 140, "name_text"),
     "state": ("State", 84, "state_text"),
     "progress": ("Progress", 84, "progress_text"),
@@ -28,7 +29,7 @@ COLUMNS: dict[str, tuple[str, int, str | None]] = {
     "tags": ("Tags", 86, "tags_text"),
     "started": ("Started", 62, "started_text"),
 }
-NUMBERS = ("progress", "energy", "relative", "eta", "v_score", "started")
+NUMBERS = ("shown", "progress", "energy", "relative", "eta", "v_score", "started")
 RIGHT = ("energy", "relative", "eta", "v_score")
 HIDDEN_AT_FIRST = ("sampler", "v_score")
 TEXTS = tuple(shown for _, _, shown in COLUMNS.values() if shown)
@@ -64,17 +65,23 @@ def row(run: Run, slot: int | None, now: float, focused: bool = False) -> dict[s
     config = run.get("config") or {}
     energy, error = text.per_site(run)
     relative = text.finite(run.get("relative_error"))
+    v_score = text.finite(run.get("v_score"))
     progress, bar = _progress(run)
     began, started = _started(run, now)
-    dot = f"<i class='dot c{slot % 8}'></i>" if slot is not None else "<i class='dot'></i>"
+    on = slot is not None
+    box = (
+        f"<i class='box {f'c{slot % 8}' if slot is not None else ''}' title='{'Hide' if on else 'Draw'} the curve'></i>"
+    )
     name = html.escape(run.get("name") or run["id"][:8])
     tags = run.get("tags") or []
     mark = " <i class='muted'>archived</i>" if run.get("archived") else ""
     eta = text.finite(run.get("eta_seconds")) if run.get("state") == "running" else None
     return {
         "id": run["id"],
+        "shown": 0.0 if slot is None else 1.0,
+        "shown_text": box,
         "name": run.get("name") or "",
-        "name_text": f"<span class='{'focus' if focused else ''}'>{dot}{name}</span>{mark}",
+        "name_text": f"<span class='{'focus' if focused else ''}'>{name}</span>{mark}",
         "state": run.get("state") or "",
         "state_text": _chip(run.get("state") or ""),
         "progress": progress,
@@ -89,7 +96,7 @@ def row(run: Run, slot: int | None, now: float, focused: bool = False) -> dict[s
         "ansatz": text.component(config, "ansatz"),
         "optimizer": text.component(config, "optimizer"),
         "sampler": text.component(config, "sampler"),
-        "v_score": run["v_score"] if text.finite(run.get("v_score")) is not None else NAN,
+        "v_score": NAN if v_score is None else v_score,
         "v_score_text": text.small(run.get("v_score")),
         "tags": ", ".join(tags),
         "tags_text": "".join(f"<span class='tag'>{html.escape(t)}</span>" for t in tags),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import panel_material_ui as pmui
-from panel.util import edit_readonly
+from panel.util.parameters import edit_readonly
 
 from frontend.forms.schema import Field, FieldError, parse, show
 

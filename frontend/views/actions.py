@@ -142,7 +142,7 @@ class Actions:
             self.rename_box.open = True
 
     async def _save_name(self, event: Any) -> None:
-        name, tags = self.new_name.value_input.strip(), split_tags(self.new_tags.value_input)
+        name, tags = (self.new_name.value_input or "").strip(), split_tags(self.new_tags.value_input or "")
         await self._act(lambda i: self._hub.client.update(i, name=name, tags=tags), "Saved")
         self.rename_box.open = False
 
@@ -179,7 +179,7 @@ class Actions:
         if not self.path.value:
             return {}
         old = flatten(run.get("config") or {}).get(self.path.value)
-        return merge_patch(self.path.value, as_value(self.value.value_input, old))
+        return merge_patch(self.path.value, as_value(self.value.value_input or "", old))
 
     async def _clone(self, event: Any) -> None:
         run = self.run
@@ -241,12 +241,13 @@ def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
 
 def _dialog(title: str, *content: Any) -> pmui.Dialog:
     body = pn.Column(*content, sizing_mode="stretch_width", margin=(4, 4, 8, 4))
-    return pmui.Dialog(body, title=title, title_variant="h6", open=False, width_option="xs", show_close_button=True)
+    return pmui.Dialog(body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs", show_close_button=True)
 
 
 def _say(words: str, kind: str) -> None:
     if pn.state.notifications is not None:
-        pn.state.notifications.send(words, notification_type=kind, duration=5000 if kind == "error" else 2500)
+        tell = pn.state.notifications.error if kind == "error" else pn.state.notifications.info
+        tell(words, duration=5000 if kind == "error" else 2500)
 
 
 LINK_CSS = """

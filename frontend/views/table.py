@@ -31,8 +31,7 @@ CSS = (
 .tabulator .tabulator-row{background:transparent;min-height:34px;border-bottom:1px solid color-mix(in srgb,var(--panel-on-surface-color) 8%,transparent)}
 .tabulator .tabulator-tableholder .tabulator-row.tabulator-row-even{background-color:transparent !important}
 .tabulator .tabulator-row .tabulator-cell{font-size:13px;padding:7px 8px;border-right:0;height:34px;line-height:20px;cursor:pointer}
-.tabulator .tabulator-tableholder .tabulator-row.tabulator-selected.tabulator-selectable{background-color:color-mix(in srgb,var(--panel-primary-color) 7%,transparent) !important;color:var(--panel-on-surface-color) !important}
-.tabulator .tabulator-tableholder .tabulator-row.tabulator-selectable:hover{background-color:color-mix(in srgb,var(--panel-primary-color) 12%,transparent) !important;color:var(--panel-on-surface-color) !important}
+.tabulator .tabulator-tableholder .tabulator-row:hover{background-color:color-mix(in srgb,var(--panel-primary-color) 12%,transparent) !important;color:var(--panel-on-surface-color) !important}
 .bar{position:relative;height:18px;margin-top:1px;border-radius:5px;overflow:hidden;background:color-mix(in srgb,var(--panel-on-surface-color) 8%,transparent)}
 .bar i{position:absolute;inset:0 auto 0 0;background:color-mix(in srgb,var(--panel-primary-color) 38%,transparent)}
 .bar span{position:relative;display:block;text-align:center;font-size:11.5px;line-height:18px}
@@ -51,22 +50,20 @@ class RunsTable:
         self._view = view
         self._remember = remember
         self._rows: list[dict[str, Any]] = []
-        self._telling = False
         small: dict[str, Any] = {"size": "small", "margin": 0, "align": "center", "sx": COMPACT_SX}
         self.search = pmui.TextInput(placeholder="Search", width=150, **small)
         self.state = pmui.Select(options=STATE_FILTERS, value=(), width=120, label="", **small)
         self.tag = pmui.Select(options={"Any tag": ""}, value="", width=110, label="", **small)
         self.archived = pmui.Switch(label="Archived", value=False, **small)
         self.columns = pmui.MultiChoice(
-            label="Columns", options={title: key for key, (title, _, _) in rows.COLUMNS.items()},
-            value=[k for k in rows.COLUMNS if k not in rows.HIDDEN_AT_FIRST], width=320,
+            label="Columns", options={title: key for key, (title, _, _) in rows.COLUMNS.items() if title},
+            value=[k for k, (title, _, _) in rows.COLUMNS.items() if title and k not in rows.HIDDEN_AT_FIRST], width=320,
         )  # fmt: skip
         self.table = self._table()
         for widget, name in ((self.search, "value_input"), (self.state, "value"), (self.tag, "value")):
             widget.param.watch(lambda event: self.refresh(), name)
         self.archived.param.watch(lambda event: self.refresh(), "value")
         self.columns.param.watch(self._on_columns, "value")
-        self.table.param.watch(self._on_tick, "selection")
         self.table.on_click(self._on_click)
         self.empty = pmui.Typography("", variant="body2", margin=(10, 16, 16, 16), visible=False)
 
@@ -74,7 +71,7 @@ class RunsTable:
         shown = {k: v for k, (_, _, v) in rows.COLUMNS.items() if v}
         return pn.widgets.Tabulator(
             rows.frame([]),
-            show_index=False, selectable="checkbox", disabled=True, sizing_mode="stretch_width", layout="fit_data_fill",
+            show_index=False, selectable=False, disabled=True, sizing_mode="stretch_width", layout="fit_data_fill",
             row_height=ROW_PIXELS, max_height=ROW_PIXELS * MAX_ROWS + 44, theme="simple", margin=(2, 8, 8, 8),
             titles={k: title for k, (title, _, _) in rows.COLUMNS.items()},
             widths={k: width for k, (_, width, _) in rows.COLUMNS.items()},
@@ -100,26 +97,26 @@ class RunsTable:
 
     def recall(self, columns: str) -> None:
         """Show the columns that this visitor chose last time."""
-        known = [c for c in columns.split(",") if c in rows.COLUMNS]
+        known = [c for c in columns.split(",") if rows.COLUMNS.get(c, ("",))[0]]
         if known:
             self.columns.value = known
 
     def _on_columns(self, event: Any) -> None:
-        hidden = [k for k in rows.COLUMNS if k not in event.new]
+        hidden = [k for k, (title, _, _) in rows.COLUMNS.items() if title and k not in event.new]
         self.table.hidden_columns = ["id", *rows.TEXTS, *hidden]
         self._remember(",".join(k for k in rows.COLUMNS if k in event.new))
 
-    def _on_tick(self, event: Any) -> None:
-        if self._telling:
-            return
-        visible = {r["id"] for r in self._rows}
-        ticked = [self._rows[i]["id"] for i in event.new if i < len(self._rows)]
-        hidden = [r for r in self._view.selected if r not in visible]
-        self._view.choose([*hidden, *ticked], self._hub.runs)
-
     def _on_click(self, event: Any) -> None:
-        if event.column != "_selected" and event.row is not None and event.row < len(self._rows):
-            self._view.show(self._rows[event.row]["id"], self._hub.runs)
+        """The box draws or hides a curve, all else shows the run's details (and its curve)."""
+        if event.row is None or event.row >= len(self._rows):
+            return
+        run = self._rows[event.row]["id"]
+        if event.column == "shown" and run in self._view.selected:
+            self._view.choose([r for r in self._view.selected if r != run], self._hub.runs)
+        elif event.column == "shown":
+            self._view.choose([*self._view.selected, run], self._hub.runs)
+        else:
+            self._view.show(run, self._hub.runs)
 
     def refresh(self) -> None:
         """Bring the table up to date: only the cells that changed, unless rows came or went."""
@@ -136,17 +133,10 @@ class RunsTable:
         new = [rows.row(run, selected.get(run["id"]), now, run["id"] == focused) for run in found]
         patch = rows.changes(self._rows, new)
         self._rows = new
-        self._telling = True
-        try:
-            if patch is None:
-                self.table.value = rows.frame(new)
-            elif patch:
-                self.table.patch(patch, as_index=False)
-            ticked = [i for i, r in enumerate(new) if r["id"] in selected]
-            if patch is None or set(ticked) != set(self.table.selection):
-                self.table.selection = ticked
-        finally:
-            self._telling = False
+        if patch is None:
+            self.table.value = rows.frame(new)
+        elif patch:
+            self.table.patch(patch, as_index=False)
         self._tell_empty(bool(new))
         tags = {"Any tag": "", **{t: t for t in rows.all_tags(self._hub.runs.values())}}
         if tags != self.tag.options:

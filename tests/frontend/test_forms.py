@@ -221,8 +221,13 @@ RUN: Any = {
 }  # fmt: skip
 
 
+def run(**more: Any) -> Any:
+    """The run above, changed."""
+    return {**RUN, **more}
+
+
 def test_names_are_never_markup() -> None:
-    for words in (summary(RUN), comparison([RUN, {**RUN, "id": "r2"}], {}), *map(str, rows.row(RUN, 0, 2.0).values())):
+    for words in (summary(RUN), comparison([RUN, run(id="r2")], {}), *map(str, rows.row(RUN, 0, 2.0).values())):
         assert "<script>" not in words
     row = rows.row(RUN, 0, 2.0)
     assert "<b>" not in row["name_text"]
@@ -230,8 +235,8 @@ def test_names_are_never_markup() -> None:
 
 
 def test_only_changed_cells_are_sent() -> None:
-    old = [rows.row(RUN, 0, 2.0), rows.row({**RUN, "id": "r2"}, 1, 2.0)]
-    new = [rows.row(RUN, 0, 2.0), rows.row({**RUN, "id": "r2", "energy": -2.5}, 1, 2.0)]
+    old = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2"), 1, 2.0)]
+    new = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2", energy=-2.5), 1, 2.0)]
     changed = rows.changes(old, new)
     assert changed is not None
     assert set(changed) == {"energy", "energy_text"}
@@ -243,7 +248,7 @@ def test_only_changed_cells_are_sent() -> None:
 def test_search_and_filters_match() -> None:
     def seen(**more: Any) -> bool:
         return rows.matches(
-            {**RUN, "name": "First try"}, **{"search": "", "states": (), "tag": "", "archived": False, **more}
+            run(name="First try"), **{"search": "", "states": (), "tag": "", "archived": False, **more}
         )
 
     assert seen(search="try chain")
@@ -251,20 +256,20 @@ def test_search_and_filters_match() -> None:
     assert seen(states=("done",))
     assert not seen(states=("failed",))
     assert not seen(tag="x")
-    assert not rows.matches({**RUN, "archived": True}, search="", states=(), tag="", archived=False)
+    assert not rows.matches(run(archived=True), search="", states=(), tag="", archived=False)
 
 
 def test_comparison_shows_differences_only() -> None:
-    other: Any = {**RUN, "id": "r2", "config": {**RUN["config"], "seed": 1, "name": "other"}}
+    other: Any = run(id="r2", config={**RUN["config"], "seed": 1, "name": "other"})
     assert differences([RUN, other]) == [("seed", [0, 1])]
     assert differences([RUN, RUN]) == []
     assert flatten(RUN["config"])["lattice.params.length"] == 2
 
 
 def test_a_run_below_the_exact_energy_is_flagged() -> None:
-    assert text.verdict({**RUN, "energy": -2.1, "energy_error": 0.01})[1] == "error"
-    assert text.verdict({**RUN, "energy": -2.0019, "energy_error": 0.01})[1] == "success"
-    assert text.verdict({**RUN, "reference": None}) == ("", "info")
+    assert text.verdict(run(energy=-2.1, energy_error=0.01))[1] == "error"
+    assert text.verdict(run(energy=-2.0019, energy_error=0.01))[1] == "success"
+    assert text.verdict(run(reference=None)) == ("", "info")
 
 
 def test_one_parameter_becomes_a_merge_patch() -> None:
