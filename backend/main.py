@@ -27,7 +27,7 @@ from backend.service import RunPatch, Service
 from backend.settings import Settings
 from nqs_core.config import RunConfig
 
-UI_ADDRESS = "SPINSCOPE_UI_ADDRESS"  # host:port of the UI process where it is not on this host
+UI_PORT = 8001  # where the UI process listens if nothing else is said
 LISTEN_FD = "SPINSCOPE_LISTEN_FD"  # the supervisor's listening socket, so that a restart loses no connection
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     boot = uuid.uuid4().hex
     app.state.service = Service(settings, engine, boot)
     app.state.hub = Hub(engine, boot)
-    app.state.proxy = Proxy(os.environ.get(UI_ADDRESS) or f"127.0.0.1:{settings.ui_port}")
+    app.state.proxy = Proxy(f"127.0.0.1:{settings.ui_port or UI_PORT}")
     threading.Thread(target=_warm_up, args=(app.state.service,), daemon=True).start()
     tailer = asyncio.create_task(app.state.hub.run())
     try:
@@ -131,6 +131,8 @@ def main() -> None:
     """Serve until SIGTERM, on the supervisor's socket if there is one."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.from_env()
+    if not is_loopback(settings.host) and not settings.token:
+        raise SystemExit(f"spinscope: {settings.host} can be reached by others: choose a token in SPINSCOPE_TOKEN")
     config = server_config(create_app(settings), host=settings.host, port=settings.port)
     inherited = os.environ.get(LISTEN_FD)
     sockets = [socket.socket(fileno=int(inherited))] if inherited else None

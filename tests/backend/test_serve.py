@@ -180,3 +180,12 @@ def test_a_process_that_does_not_start_ends_the_server_with_its_last_words(tmp_p
     assert "does not start" in ended.stderr.splitlines()[-1]
     assert "perhaps" in ended.stderr.splitlines()[-1]
     assert processes(tmp_path) == {}
+
+
+def test_the_api_alone_is_not_opened_to_others_without_a_token(tmp_path: Path) -> None:
+    env = os.environ | {"SPINSCOPE_DATA": str(tmp_path), "SPINSCOPE_HOST": "0.0.0.0", "SPINSCOPE_PORT": "0"}
+    env.pop("SPINSCOPE_TOKEN", None)
+    line = [sys.executable, "-m", "backend.main"]
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, env=env)
+    assert ended.returncode != 0
+    assert "SPINSCOPE_TOKEN" in ended.stderr.splitlines()[-1]
