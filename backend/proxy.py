@@ -21,6 +21,7 @@ HOP_BY_HOP = {
 }  # fmt: skip
 # The guard has checked the origin; the UI process knows only its own address.
 CHECKED_HERE = {"origin", "sec-fetch-site"}
+SET_HERE = {"date", "server"}
 PATIENCE = 60.0  # seconds a first page waits for a UI process that still starts
 CACHE_BYTES = 64_000_000
 COMPRESSIBLE = ("text/", "application/javascript", "application/json", "image/svg")
@@ -71,7 +72,7 @@ class Proxy:
             upstream = await self._send(request, target)
         except (httpx.TransportError, httpx.InvalidURL):
             return HTMLResponse(WAITING, 503, {"Retry-After": "2"})
-        headers = {k: v for k, v in upstream.headers.items() if k not in HOP_BY_HOP}
+        headers = {k: v for k, v in upstream.headers.items() if k not in HOP_BY_HOP | SET_HERE}
         if static and upstream.status_code == 200 and _compressible(headers):
             return await self._compress(target, upstream, headers)
         return StreamingResponse(
@@ -96,7 +97,7 @@ class Proxy:
         raw = await upstream.aread()
         await upstream.aclose()
         body = await asyncio.to_thread(gzip.compress, raw, 6)
-        drop = ("content-length", "content-encoding", "accept-ranges", "date", "server")
+        drop = ("content-length", "content-encoding", "accept-ranges")
         headers = {k: v for k, v in headers.items() if k not in drop}
         headers |= {"content-encoding": "gzip", "vary": "Accept-Encoding"}
         if target not in self._compressed and self._size + len(body) <= CACHE_BYTES:
