@@ -54,6 +54,7 @@ class Run(TypedDict, total=False):
     created: float
     started: float | None
     ended: float | None
+    last_seq: int
     eta_seconds: float | None
     step_seconds: float | None
     cloned_from: str | None
@@ -164,6 +165,12 @@ class Client:
     async def events(self, run: str, after: int = 0) -> tuple[list[dict[str, Any]], int]:
         page = await self._call("GET", f"/api/runs/{run}/events", query={"after": after})
         return page["events"], int(page["last_seq"])
+
+    async def warnings(self, run: Run, look_back: int = 2000) -> list[str]:
+        """What the run warned of among its newest `look_back` records, each sentence once."""
+        events, _ = await self.events(run["id"], max(0, (run.get("last_seq") or 0) - look_back))
+        said = [str(e.get("message") or e.get("code")) for e in events if e.get("kind") == "warning"]
+        return list(dict.fromkeys(said))
 
 
 def export_url(run: str, kind: str) -> str:

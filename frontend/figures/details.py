@@ -157,7 +157,8 @@ def _observables(result: Mapping[str, Any]) -> str:
     """The final measurement's numbers with their error bars; curves belong into a plot."""
     found = result.get("observables") or {}
     rows = [
-        f"<dt>{esc(name.replace('_', ' ').capitalize())}</dt><dd>{text.with_error(value['mean'], value.get('error'))}</dd>"
+        f"<dt>{esc(name.replace('_', ' ').capitalize())}</dt>"
+        f"<dd>{text.with_error(value['mean'], value.get('error'))}</dd>"
         for name, value in found.items()
         if isinstance(value, Mapping) and text.finite(value.get("mean")) is not None
     ]

@@ -241,7 +241,10 @@ def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
 
 def _dialog(title: str, *content: Any) -> pmui.Dialog:
     body = pn.Column(*content, sizing_mode="stretch_width", margin=(4, 4, 8, 4))
-    return pmui.Dialog(body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs", show_close_button=True)
+    return pmui.Dialog(
+        body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs",
+        show_close_button=True,
+    )  # fmt: skip
 
 
 def _say(words: str, kind: str) -> None:

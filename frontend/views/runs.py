@@ -1,12 +1,13 @@
 """The page of the runs: launch, table, curves, details."""
 
+import asyncio
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
 
 from frontend import theme
-from frontend.client import Run
+from frontend.client import ApiError, Run
 from frontend.components import SpinView
 from frontend.components.browser import Browser
 from frontend.figures import details
@@ -29,6 +30,7 @@ class RunsPage:
         self.view = View()
         self._seen = -1
         self._built = self._started = False
+        self._warned: dict[str, tuple[int, list[str]]] = {}  # run -> number of warnings, their sentences
         self._told: tuple[int, dict[str, str], dict[str, str]] | None = None
         self.banner = pmui.Alert(
             "", severity="info", visible=False, sizing_mode="stretch_width", margin=(8, 6, 0, 6), variant="outlined"
@@ -108,7 +110,9 @@ class RunsPage:
         run = self.hub.find(self.view.focused)
         self.actions.refresh()
         shown = (
-            details.summary(run, self.view.scale) if run else "<div class='line quiet'>Select a run in the table.</div>"
+            details.summary(run, self.view.scale, self._warnings(run))
+            if run
+            else "<div class='line quiet'>Select a run in the table.</div>"
         )
         if shown != self.detail.object:
             self.detail.object = shown
@@ -118,6 +122,22 @@ class RunsPage:
         if self.spins.run != (run["id"] if run else ""):
             self.spins.run = run["id"] if run else ""
         self.spin_card.visible = run is not None
+
+    def _warnings(self, run: Run) -> list[str]:
+        """What is known of the run's warnings; asks for them when there are new ones."""
+        count, known = run.get("warnings") or 0, self._warned.get(run["id"], (0, []))
+        if count != known[0]:
+            self._warned[run["id"]] = (count, known[1])
+            asyncio.get_running_loop().create_task(self._ask_warnings(run, count))
+        return known[1]
+
+    async def _ask_warnings(self, run: Run, count: int) -> None:
+        try:
+            self._warned[run["id"]] = (count, await self.hub.client.warnings(run))
+        except ApiError:
+            self._warned.pop(run["id"], None)  # asked again with the next change
+            return
+        self._refresh_focus()
 
     def _tell_banner(self) -> None:
         words = (

@@ -55,9 +55,10 @@ class RunsTable:
         self.state = pmui.Select(options=STATE_FILTERS, value=(), width=120, label="", **small)
         self.tag = pmui.Select(options={"Any tag": ""}, value="", width=110, label="", **small)
         self.archived = pmui.Switch(label="Archived", value=False, **small)
-        self.columns = pmui.MultiChoice(
-            label="Columns", options={title: key for key, (title, _, _) in rows.COLUMNS.items() if title},
-            value=[k for k, (title, _, _) in rows.COLUMNS.items() if title and k not in rows.HIDDEN_AT_FIRST], width=320,
+        titles = {title: key for key, (title, _, _) in rows.COLUMNS.items() if title}
+        self.columns = pmui.CheckBoxGroup(
+            label="Columns", options=titles, value=[k for k in titles.values() if k not in rows.HIDDEN_AT_FIRST],
+            size="small", margin=0,
         )  # fmt: skip
         self.table = self._table()
         for widget, name in ((self.search, "value_input"), (self.state, "value"), (self.tag, "value")):

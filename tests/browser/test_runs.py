@@ -20,6 +20,11 @@ def type_in(page: Page, label: str, words: str) -> None:
     field(page, label).fill(words)
 
 
+def choose(page: Page, option: str) -> None:
+    """An entry of the open list."""
+    page.locator("li", has_text=re.compile(f"^{re.escape(option)}$")).click()
+
+
 def fill_tiny(page: Page, name: str) -> None:
     """Change the first preset into a run of a few seconds."""
     for label, words in (
@@ -78,7 +83,7 @@ def test_fields_are_checked_as_one_types_and_keep_what_was_typed(open_page: Open
     page.get_by_text("8 sites").wait_for()
     expect(page.get_by_role("button", name="Launch")).to_be_enabled()
     page.get_by_role("combobox", name="Sampler").click()
-    page.get_by_role("option", name="autoregressive").click()
+    choose(page, "autoregressive")
     page.get_by_text(re.compile("autoregressive ans", re.I)).first.wait_for()
     page.get_by_role("button", name="Launch").click()
     page.wait_for_timeout(1000)
@@ -137,7 +142,7 @@ def test_rename_clone_compare_archive_delete(open_page: OpenPage, server: Server
 
     page.get_by_role("button", name="Clone", exact=True).click()
     dialog.get_by_role("combobox", name="Parameter to change").click()
-    page.get_by_role("option", name="hamiltonian.h", exact=True).click()
+    choose(page, "hamiltonian.h")
     dialog.get_by_role("textbox", name="New value").fill("0.5")
     dialog.get_by_role("button", name="Clone and run").click()
     expect(dialog).to_be_hidden()
@@ -164,7 +169,7 @@ def test_rename_clone_compare_archive_delete(open_page: OpenPage, server: Server
 
 
 def test_stop_and_resume(open_page: OpenPage, server: Server) -> None:
-    run = server.call("POST", "/api/runs", {**TINY, "name": "long", "n_steps": 5000})["id"]
+    run = server.call("POST", "/api/runs", {**TINY, "name": "long", "n_steps": 1_000_000})["id"]
     page = open_page(f"/?runs={run[:8]}&run={run[:8]}")
     page.wait_for_function(f"{FEED}('{run}') > 3")
     page.get_by_role("button", name="Stop", exact=True).click()
@@ -173,6 +178,30 @@ def test_stop_and_resume(open_page: OpenPage, server: Server) -> None:
     page.wait_for_function(f"window.__feed.runs.get('{run}').info.state === 'running'")
     server.call("POST", f"/api/runs/{run}/stop")
     server.wait(run, lambda r: r["state"] in ("stopped", "done"))
+
+
+def test_the_form_outlives_a_reload(open_page: OpenPage) -> None:
+    page = open_page("/")
+    page.get_by_text("16 sites").wait_for()
+    type_in(page, "Length", "10")
+    type_in(page, "Tags", "kept")
+    page.get_by_text("10 sites").wait_for()
+    page.wait_for_function("(sessionStorage.getItem('spinscope:draft') || '').includes('kept')")
+    page.reload()
+    page.get_by_text("10 sites").wait_for()
+    expect(field(page, "Length")).to_have_value("10")
+    expect(field(page, "Tags")).to_have_value("kept")
+
+
+def test_columns_are_remembered(open_page: OpenPage, tiny: dict[str, Any]) -> None:
+    page = open_page("/")
+    cell(page, "tiny", "model").wait_for()
+    page.get_by_role("button", name="Columns", exact=True).click()
+    page.get_by_role("checkbox", name="Model").uncheck()
+    expect(cell(page, "tiny", "model")).to_have_count(0)
+    page.reload()
+    cell(page, "tiny", "name").wait_for()
+    expect(cell(page, "tiny", "model")).to_have_count(0)
 
 
 def test_search_and_filters(open_page: OpenPage, tiny: dict[str, Any]) -> None:

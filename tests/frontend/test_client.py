@@ -74,6 +74,20 @@ def test_lists_and_events_come_apart() -> None:
     assert ask(answer, lambda c: c.events("a", 7)) == ([{"seq": 8}], 8)
 
 
+def test_warnings_come_from_the_newest_records() -> None:
+    events = [
+        {"seq": 3001, "kind": "metrics"},
+        {"seq": 3002, "kind": "warning", "code": "r_hat", "message": "chains disagree"},
+        {"seq": 3003, "kind": "warning", "code": "r_hat", "message": "chains disagree"},
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["after"] == "1003"
+        return httpx.Response(200, json={"events": events, "last_seq": 3003})
+
+    assert ask(answer, lambda c: c.warnings({"id": "a", "last_seq": 3003})) == ["chains disagree"]
+
+
 def test_a_refusal_keeps_its_sentence_and_its_fields() -> None:
     body = {"detail": "seed: too small", "errors": [{"where": "seed", "problem": "too small"}]}
     with pytest.raises(ApiError) as caught:
