@@ -58,8 +58,8 @@ class Agent:
             if status != FENCED:
                 self._lost(key, _describe(status))
         work = store.work(self.engine)
+        self._adopt(work.active)
         self._watch(work.active)
-        self.local.hold(self._adopted(work.active))
         if work.queued:
             self._launch()
         self.local.keep_spares()
@@ -68,9 +68,12 @@ class Agent:
             store.beat(self.engine, self.id, "agent", slots=self.local.slots, free=free, device=self.device)
             self._beaten = time.monotonic()
 
-    def _adopted(self, active: list[Active]) -> list[str]:
+    def _adopt(self, active: list[Active]) -> None:
         here, live = socket.gethostname(), self.local.live()
-        return [run.slot for run in active if run.slot and run.host == here and (run.id, run.attempt) not in live]
+        for run in active:
+            key = (run.id, run.attempt)
+            if key not in live and run.slot and run.pid and run.host == here:
+                self.local.adopt(key, run.slot, run.pid)
 
     def _launch(self) -> None:
         while self.local.nfree() > 0 and (claimed := store.claim_next(self.engine)) is not None:

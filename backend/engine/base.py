@@ -1,6 +1,5 @@
 """The contract of an engine. One that loses its memory loses nothing: the database knows every run."""
 
-from collections.abc import Collection
 from typing import Protocol
 
 Key = tuple[str, int]  # run, attempt
@@ -20,8 +19,8 @@ class Engine(Protocol):
         """How many more attempts can be launched now."""
         ...
 
-    def hold(self, slots: Collection[str]) -> None:
-        """These slots are used by attempts that an earlier agent launched."""
+    def adopt(self, key: Key, slot: str, pid: int) -> None:
+        """Take over the process of an attempt that an earlier agent launched."""
         ...
 
     def launch(self, run_id: str, attempt: int) -> None:
@@ -29,7 +28,7 @@ class Engine(Protocol):
         ...
 
     def live(self) -> set[Key]:
-        """The attempts that were launched here and not reaped yet."""
+        """The attempts that were launched or adopted here and not reaped yet."""
         ...
 
     def reap(self) -> list[tuple[Key, int]]:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -28,10 +28,30 @@ QUIET_BLAS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass
+class Orphan:
+    """A runner that another process has started; `marker` is in its command line, unless its number was given away."""
+
+    pid: int
+    marker: str
+
+    def poll(self) -> int | None:
+        """None while it lives; then 0, since only its parent could know."""
+        folder = Path("/proc") / str(self.pid)
+        try:
+            os.kill(self.pid, 0)
+            if not folder.parent.joinpath("self").exists():
+                return None
+            zombie = folder.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            return 0 if zombie or self.marker not in folder.joinpath("cmdline").read_text() else None
+        except OSError:
+            return 0
+
+
+@dataclass
 class Process:
     """A process that works on an attempt; after `deadline` it is ended hard."""
 
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | Orphan
     slot: str
     deadline: float | None = None
 
@@ -85,7 +105,6 @@ class Local:
         self._settings, self._slots, self._command = settings, list(slots), list(command)
         self._want_spares = spares
         self._live: dict[Key, Process] = {}
-        self._held: set[str] = set()
         self._spares: list[subprocess.Popen[bytes]] = []
         self._spare_allowed = 0.0
 
@@ -95,19 +114,22 @@ class Local:
         return len(self._slots)
 
     def _free(self) -> list[str]:
-        used = {process.slot for process in self._live.values()} | self._held
+        used = {process.slot for process in self._live.values()}
         return [slot for slot in self._slots if slot not in used]
 
     def nfree(self) -> int:
         """How many more attempts can be launched now."""
         return len(self._free())
 
-    def hold(self, slots: Collection[str]) -> None:
-        """These slots are used by attempts that an earlier agent launched."""
-        self._held = set(slots)
+    def adopt(self, key: Key, slot: str, pid: int) -> None:
+        """Take over the process of an attempt that an earlier agent launched."""
+        children = {popen.pid for popen in self._spares} | {process.popen.pid for process in self._live.values()}
+        orphan = Orphan(pid, self._command[-1])
+        if key not in self._live and pid not in children and orphan.poll() is None:
+            self._live[key] = Process(orphan, slot)
 
     def live(self) -> set[Key]:
-        """The attempts that were launched here and not reaped yet."""
+        """The attempts that were launched or adopted here and not reaped yet."""
         return set(self._live)
 
     def launch(self, run_id: str, attempt: int) -> None:
@@ -145,6 +167,8 @@ class Local:
 
     def _start(self, arguments: list[str], slot: str, stdin: int) -> subprocess.Popen[bytes]:
         env = {**QUIET_BLAS, **os.environ, **self._settings.environment(), **slot_environment(slot)}
+        if any(slot.endswith(".1") for slot in self._slots):  # a GPU that is shared
+            env.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         with _log(self._settings.data_dir) as log:
             return subprocess.Popen(
                 [*self._command, *arguments], env=env, stdin=stdin, stdout=log, stderr=log, start_new_session=True
@@ -198,7 +222,7 @@ def _forget(popen: subprocess.Popen[bytes]) -> None:
             popen.stdin.close()
 
 
-def _signal(popen: subprocess.Popen[bytes], number: int) -> None:
+def _signal(popen: subprocess.Popen[bytes] | Orphan, number: int) -> None:
     if popen.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(popen.pid, number)

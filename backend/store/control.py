@@ -30,6 +30,7 @@ class Active(NamedTuple):
     desired: str
     slot: str | None
     host: str | None
+    pid: int | None
 
 
 class Work(NamedTuple):

@@ -145,11 +145,32 @@ def test_the_run_outlives_its_agent_and_its_slot_stays_taken(crew: Crew, whole: 
     crew.until(heir, waiting, done)
 
 
-def test_a_sleeper_is_replaced_and_cannot_write_when_it_wakes(crew: Crew, whole: dict[int, Any]) -> None:
+def test_draining_reaches_the_processes_of_an_earlier_agent(crew: Crew, whole: dict[int, Any]) -> None:
+    first, run_id = crew.agent(), crew.submit(pause=0.03)
+    crew.until(first, run_id, started)
+    second = crew.agent()
+    second.tick()
+    second.close()
+    run = row(crew.engine, run_id)
+    assert (run["state"], run["attempt"]) == ("queued", 1)
+    third = crew.agent()
+    run = crew.until(third, run_id, lambda run: started(run) and run["attempt"] == 2)
+    fourth = crew.agent(lost_seconds=600.0)
+    fourth.tick()
+    os.kill(run["pid"], signal.SIGKILL)  # an adopted process is watched, not only its heartbeat
+    third.local.reap()
+    crew.until(fourth, run_id, done)
+    assert crew.curve(run_id) == whole
+
+
+def test_a_sleeper_is_replaced_and_cannot_write_when_it_wakes(
+    crew: Crew, whole: dict[int, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     agent, run_id = crew.agent(slots=2, lost_seconds=1.0), crew.submit(pause=0.03)
     crew.until(agent, run_id, started)
-    # The first process belongs to an agent that is gone, so that nobody ends it.
-    popen = agent.local._live.pop((run_id, 1)).popen
+    popen = agent.local._live[run_id, 1].popen
+    assert isinstance(popen, subprocess.Popen)
+    monkeypatch.setattr(agent.local, "kill", lambda *_: None)  # as on a host that does not answer
     popen.send_signal(signal.SIGSTOP)
     crew.until(agent, run_id, lambda run: run["attempt"] == 2 and run["state"] == "running")
     popen.send_signal(signal.SIGCONT)
