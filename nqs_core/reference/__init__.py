@@ -4,7 +4,7 @@ from nqs_core.config import RunConfig, Spec
 from nqs_core.errors import ConfigError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
 from nqs_core.lattices import LATTICES
-from nqs_core.reference import analytic, exact, matching
+from nqs_core.reference import analytic, exact, matching, momentum
 from nqs_core.reference.literature import data_folder, load_table
 from nqs_core.reference.result import Reference, Verdict, relative_error, verdict
 from nqs_core.sector import Sector
@@ -24,8 +24,8 @@ METHODS = ("auto", "analytic", "exact")
 LANCZOS = "sparse Lanczos (ARPACK) in symmetry blocks"
 
 
-def system(config: RunConfig) -> tuple[Hamiltonian, float | None]:
-    """The Hamiltonian of a run, never Marshall-rotated (the spectrum is the same), and the total S^z of its sector.
+def system(config: RunConfig) -> tuple[Hamiltonian, exact.Labels]:
+    """The Hamiltonian of a run, never Marshall-rotated (the spectrum is the same), and the labels of its sector.
 
     Raises:
         ConfigError: an unknown name, a parameter out of range, an impossible S^z, or a label that is not built.
@@ -35,11 +35,14 @@ def system(config: RunConfig) -> tuple[Hamiltonian, float | None]:
     params = {k: v for k, v in config.hamiltonian.params.items() if k != "marshall"}
     hamiltonian = HAMILTONIANS.build(Spec(name=config.hamiltonian.name, params=params), lattice=lattice)
     if config.sector is None:
-        return hamiltonian, None
-    for label in ("momentum", "point_group", "spin_flip"):
-        if getattr(config.sector, label) is not None:
-            raise ConfigError(f"sector.{label} = {getattr(config.sector, label)!r}: references honour sector.sz only")
-    return hamiltonian, Sector(lattice.n_sites, config.sector.sz).sz
+        return hamiltonian, exact.WHOLE
+    sector = config.sector
+    if sector.point_group is not None:
+        raise ConfigError(f"sector.point_group = {sector.point_group!r}: references honour sz, momentum and spin_flip")
+    wave = None
+    if sector.momentum is not None:
+        wave = momentum.resolve(config.lattice.name, lattice, sector.momentum)
+    return hamiltonian, exact.Labels(Sector(lattice.n_sites, sector.sz).sz, wave, sector.spin_flip)
 
 
 def compute(
@@ -61,9 +64,10 @@ def compute(
         raise ConfigError(f"levels = {levels}: at least 1 is needed")
     if method not in METHODS:
         raise ConfigError(f"unknown reference method {method!r}; choose one of {', '.join(METHODS)}")
-    hamiltonian, sz = system(config)
+    hamiltonian, labels = system(config)
     key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config.sector)
-    if method != "exact" and (closed := analytic.closed_form(hamiltonian, sz, levels)) is not None:
+    closed = None if method == "exact" else _closed(hamiltonian, labels, levels)
+    if closed is not None:
         energies = [float(e) for e in closed.energies]
         rounding = 1e-14 * hamiltonian.lattice.n_sites * max(1.0, abs(energies[0]))
         return [
@@ -72,7 +76,7 @@ def compute(
         ]
     if method == "analytic":
         raise ConfigError(f"no closed form is known for {levels} level(s) of {hamiltonian!r} in sector {sector}")
-    found = exact.lowest_levels(hamiltonian, sz, levels, memory_limit)
+    found = exact.lowest_levels(hamiltonian, labels, levels, memory_limit)
     return [
         Reference(level.energy, "exact diagonalisation", "exact", level.residual, "residual", LANCZOS, sector, k, key)
         for k, level in enumerate(found)
@@ -86,7 +90,13 @@ def estimate(config: RunConfig, levels: int = 1) -> exact.Estimate | None:
         ConfigError: the configuration does not fit together.
         TooLargeError: more than 40 spins.
     """
-    hamiltonian, sz = system(config)
-    if analytic.closed_form(hamiltonian, sz, levels) is not None:
+    hamiltonian, labels = system(config)
+    if _closed(hamiltonian, labels, levels) is not None:
         return None
-    return exact.estimate(hamiltonian, sz, levels)
+    return exact.estimate(hamiltonian, labels, levels)
+
+
+def _closed(hamiltonian: Hamiltonian, labels: exact.Labels, levels: int) -> analytic.Closed | None:
+    if labels.momentum is not None or labels.spin_flip is not None:
+        return None
+    return analytic.closed_form(hamiltonian, labels.sz, levels)

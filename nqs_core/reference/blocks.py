@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
+from nqs_core.errors import ConfigError
 from nqs_core.operators import Masks, conserves_sz
 
 CHUNK = 2**15  # rows built at a time, so that work arrays stay small
@@ -38,27 +39,38 @@ class Block:
         return f"{self.n_sites} spins{sz}"
 
 
-def split(groups: Sequence[Masks], n_sites: int, sz: float | None, ground: bool) -> list[Block]:
-    """The blocks that hold the levels of the sector of total S^z = `sz` (None: the whole space).
+def split(
+    groups: Sequence[Masks], n_sites: int, sz: float | None, ground: bool, spin_flip: int | None = None
+) -> list[Block]:
+    """The blocks that hold the levels of a sector: total S^z = `sz`, eigenvalue `spin_flip` of the flip of all spins.
 
     With `ground`, blocks that are not needed for the lowest level are left out: every multiplet of an SU(2) invariant H
     has a member with the smallest |S^z|.
+
+    Raises:
+        ConfigError: an eigenvalue of the flip of all spins is asked for where it is no symmetry.
     """
     flips = all(not np.any(np.bitwise_count(group.signs) % 2) for group in groups)
+    if spin_flip is not None and not (flips and sz in (None, 0.0)):
+        raise ConfigError(f"sector.spin_flip = {spin_flip:+d} needs S^z = 0 (or none) and no field along z")
+    parities = (1, -1) if spin_flip is None else (spin_flip,)
 
     def at(n_up: int, multiplicity: int = 1) -> list[Block]:
         if flips and 2 * n_up == n_sites:
-            return [Block(n_sites, n_up, parity, multiplicity) for parity in (1, -1)]
+            return [Block(n_sites, n_up, parity, multiplicity) for parity in parities]
         return [Block(n_sites, n_up, None, multiplicity)]
 
     if sz is not None:
         return at(round(n_sites / 2 + sz))
     if not conserves_sz(groups):
-        return [Block(n_sites, None, p) for p in ((1, -1) if flips else (None,))]
-    if ground and is_su2_invariant(groups):
+        return [Block(n_sites, None, p) for p in (parities if flips else (None,))]
+    if ground and spin_flip is None and is_su2_invariant(groups):
         return at((n_sites + 1) // 2)
     if flips:
-        return [b for n_up in range((n_sites + 1) // 2, n_sites + 1) for b in at(n_up, 1 if 2 * n_up == n_sites else 2)]
+        # ±S^z: both, or the one combination with the given eigenvalue.
+        twice = len(parities)
+        half = (n_sites + 1) // 2
+        return [b for n_up in range(half, n_sites + 1) for b in at(n_up, 1 if 2 * n_up == n_sites else twice)]
     return [b for n_up in range(n_sites + 1) for b in at(n_up)]
 
 
@@ -129,7 +141,7 @@ def field_product(groups: Sequence[Masks], block: Block) -> Callable[[np.ndarray
     return product
 
 
-class _Codes:
+class Codes:
     """The states of a block in rising order, and the position of a state by two small tables.
 
     A state is high bits over low bits; within equal high bits the states are those low patterns that have the right
@@ -166,7 +178,7 @@ class _Codes:
 
 def matrix(groups: Sequence[Masks], block: Block) -> scipy.sparse.csr_matrix:
     """H in the basis of the block, filled chunk by chunk into arrays of the estimated size."""
-    table = _Codes(block)
+    table = Codes(block)
     dtype = np.result_type(np.float64, *(g.amplitude.dtype for g in groups))
     offdiagonal = [g for g in groups if g.flip]
     room = int(elements_per_row(groups, block) * block.dim * 1.001) + len(groups) + 1

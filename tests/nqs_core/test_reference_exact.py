@@ -10,7 +10,7 @@ from nqs_core.config import parse
 from nqs_core.errors import ConfigError, TooLargeError
 from nqs_core.hamiltonians import HAMILTONIANS
 from nqs_core.operators import masks
-from nqs_core.reference import blocks, exact
+from nqs_core.reference import blocks, exact, momentum
 from nqs_core.sector import Sector
 from tests.nqs_core import kron
 from tests.nqs_core.small import HAMILTONIAN_CASES, hamiltonian, lattice
@@ -92,7 +92,8 @@ def small_rows():
     """Small exact rows of the table: each boundary and level on chains, one of each model on every other lattice."""
     chosen = {}
     for row in reference.load_table():
-        small = row["n_sites"] <= (10 if row["lattice"] == "chain" else 18 if row["level"] == 0 else 0)
+        with_sz = row["hamiltonian"] != "tfim" and row["level"] == 0
+        small = row["n_sites"] <= (10 if row["lattice"] == "chain" else 18 if with_sz else 0)
         if row["method"] == "exact diagonalisation" and small:
             other = (row["boundary"], row["level"]) if row["lattice"] == "chain" else ()
             chosen[row["hamiltonian"], row["lattice"], *other] = row
@@ -130,7 +131,7 @@ def test_the_product_without_a_matrix_is_the_matrix(parity):
 @pytest.mark.parametrize(("n", "n_up", "parity"), [(7, 3, None), (8, 4, 1), (8, 4, -1), (8, 2, None), (6, None, None)])
 def test_bases_of_blocks_are_sorted_and_their_positions_found(n, n_up, parity):
     block = blocks.Block(n, n_up, parity)
-    table = blocks._Codes(block)
+    table = blocks.Codes(block)
     whole = Sector(n, None if n_up is None else n_up - n / 2).indices()
     np.testing.assert_array_equal(table.codes, whole if parity is None else whole[whole < 2 ** (n - 1)])
     np.testing.assert_array_equal(table.position(table.codes), np.arange(block.dim))
@@ -183,14 +184,100 @@ def test_estimates_grow_with_the_system():
     ("sector", "message"),
     [
         ({"sz": 0.5}, "sz = 0.5"),
-        ({"momentum": [0]}, "momentum"),
-        ({"spin_flip": 1}, "spin_flip"),
+        ({"momentum": [0, 1]}, "one integer per axis"),
+        ({"momentum": "K"}, "labels of 'chain' are Gamma, X"),
+        ({"sz": 1.0, "spin_flip": 1}, "spin_flip"),
         ({"point_group": "A1"}, "point_group"),
     ],
 )
 def test_sectors_that_cannot_be_honoured_are_refused(sector, message):
     with pytest.raises(ConfigError, match=message):
         reference.compute(config("chain", {"length": 6}, "heisenberg", {}, sector))
+
+
+def dense_sector(name, on, lat, couplings, sector):
+    """Eigenvalues of the dense matrix among the common eigenvectors of its symmetries."""
+    n = lat.n_sites
+    states = Sector(n).enumerate()
+    weights = 2 ** np.arange(n)
+    vectors = np.eye(2**n)[:, Sector(n, sector.get("sz")).indices()]
+
+    def restrict(vectors, operator, value):
+        small = vectors.conj().T @ operator @ vectors
+        kernel = np.eye(len(small)) * value - small
+        _, singular, right = np.linalg.svd(kernel)
+        return vectors @ right.conj().T[:, singular < 1e-9]
+
+    for axis, m in enumerate(sector.get("momentum", [])):
+        shift = np.ravel_multi_index(tuple(1 if a == axis else 0 for a in range(len(lat.extent))), lat.extent)
+        perm = lat.translations().reshape(*[e if p else 1 for e, p in zip(lat.extent, lat.periodicity, strict=True)], n)
+        row = perm.reshape(-1, n)[shift]
+        operator = np.zeros((2**n, 2**n))
+        operator[((states[:, row] < 0) * weights).sum(axis=1), np.arange(2**n)] = 1.0
+        # (T psi)(sigma) = psi(t^-1 sigma) = exp(i k) psi(sigma)
+        vectors = restrict(vectors, operator, np.exp(2j * np.pi * m / lat.extent[axis]))
+    if "spin_flip" in sector:
+        vectors = restrict(vectors, np.eye(2**n)[::-1], sector["spin_flip"])
+    dense = kron.hamiltonian(name, on, lat.extent, lat.periodicity, couplings)
+    return np.linalg.eigvalsh(vectors.conj().T @ dense @ vectors)
+
+
+SECTORS = [
+    ("heisenberg", "chain", {"length": 6}, {"J": 1.0}, {"sz": 0.0, "momentum": [3]}),
+    ("heisenberg", "chain", {"length": 6}, {"J": 1.0}, {"momentum": [1]}),
+    ("heisenberg", "chain", {"length": 7}, {"J": 1.0}, {"sz": 0.5, "momentum": [2]}),
+    ("heisenberg", "chain", {"length": 6}, {"J": 1.0}, {"sz": 0.0, "momentum": [0], "spin_flip": -1}),
+    ("heisenberg", "chain", {"length": 6}, {"J": 1.0}, {"spin_flip": 1}),
+    ("heisenberg", "chain", {"length": 6}, {"J": 1.0}, {"spin_flip": -1}),
+    ("j1j2", "square", {"extent": [2, 4]}, {"J1": 1.0, "J2": 0.4}, {"sz": 0.0, "momentum": [1, 2]}),
+    ("tfim", "chain", {"length": 6}, {"J": 1.0, "h": 0.7}, {"momentum": [0], "spin_flip": -1}),
+    ("tfim", "triangular", {"extent": [2, 3]}, {"J": -1.0, "h": 0.7}, {"momentum": [1, 1]}),
+]
+
+
+@pytest.mark.parametrize(("name", "on", "shape", "couplings", "sector"), SECTORS, ids=str)
+def test_levels_of_momentum_and_spin_flip(name, on, shape, couplings, sector):
+    expected = dense_sector(name, on, lattice(on, **shape), couplings, sector)[:2]
+    found = reference.compute(config(on, shape, name, couplings, sector), levels=2, method="exact")
+    np.testing.assert_allclose([r.energy for r in found], expected, atol=1e-9)
+    assert found[0].sector != "full"
+
+
+@pytest.mark.parametrize("sector", [{"momentum": [1]}, {"momentum": [5]}, {"momentum": [0], "spin_flip": -1}], ids=str)
+@pytest.mark.parametrize("name", ["heisenberg", "tfim"])
+def test_lanczos_stays_inside_a_momentum(monkeypatch, name, sector):
+    sector = {"sz": 0.0, **sector} if name == "heisenberg" else sector
+    cfg = config("chain", {"length": 10 if name == "heisenberg" else 8}, name, {}, sector)
+    expected = reference.compute(cfg, levels=3, method="exact")
+    monkeypatch.setattr(exact, "_is_small", lambda block, levels, n_parts: False)
+    monkeypatch.setattr(exact, "_subspace", lambda levels: 3 * levels)
+    found = reference.compute(cfg, levels=3, method="exact")
+    np.testing.assert_allclose([r.energy for r in found], [r.energy for r in expected], atol=1e-9)
+
+
+def test_the_lowest_level_of_each_momentum_makes_up_the_spectrum():
+    shape, found = {"length": 8}, []
+    for m in range(8):
+        sector = {"sz": 0.0, "momentum": [m]}
+        found += [r.energy for r in reference.compute(config("chain", shape, "heisenberg", {}, sector), 20, "exact")]
+    expected = reference.compute(config("chain", shape, "heisenberg", {}, {"sz": 0.0}), 70, "exact")
+    np.testing.assert_allclose(np.sort(found), [r.energy for r in expected], atol=1e-9)
+
+
+def test_labels_of_momenta_are_integers_of_the_extent():
+    square = lattice("square", extent=[4, 6])
+    assert momentum.resolve("square", square, "M") == (2, 3)
+    assert momentum.resolve("square", square, [-1, 7]) == (3, 1)
+    assert momentum.resolve("triangular", lattice("triangular", extent=[3, 6]), "K") == (1, 4)
+    with pytest.raises(ConfigError, match="no momentum of extent"):
+        momentum.resolve("square", lattice("square", extent=[3, 4]), "M")
+    with pytest.raises(ConfigError, match="open axis"):
+        momentum.resolve("square", lattice("square", extent=[4, 4], periodic=[True, False]), [1, 1])
+
+
+def test_momentum_needs_translation_invariance():
+    with pytest.raises(ConfigError, match="invariant under translations"):
+        reference.compute(config("chain", {"length": 6}, "spin_glass", {"disorder_seed": 2}, {"momentum": [0]}))
 
 
 def test_magnetisation_sectors_need_a_model_that_keeps_it():
