@@ -19,6 +19,7 @@ RESULT = (
     "energy", "energy_error", "energy_per_site", "variance", "v_score", "n_samples_final", "acceptance", "r_hat", "tau",
     "n_steps", "seconds",
 )  # fmt: skip
+WORDS = {"compiling": "compiling", "train": "training", "measure": "measuring", "done": "done"}
 LANCZOS_SECONDS = 60.0  # a reference that would take longer is left to `spinscope reference`
 
 
@@ -55,7 +56,7 @@ def _train(built: problem.Problem, config: RunConfig, known: Reference | None) -
                 shown = "" if error is None else f", relative error {error:.1e}"
                 bar.set_postfix_str(f"E/N = {energy / built.n_sites:.6f}{shown}", refresh=False)
             elif isinstance(event, StateEvent):
-                bar.set_description({"train": "training", "measure": "measuring"}.get(event.phase or "", "compiling"))
+                bar.set_description(WORDS.get(event.phase or event.state, "working"))
                 result = event.result or result
     return result
 
