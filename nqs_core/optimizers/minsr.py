@@ -1,5 +1,7 @@
 """Stochastic reconfiguration in the space of samples."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -69,17 +71,37 @@ def centred_kernel(kernel: Float[Array, "m m"], weights: Float[Array, " n"]) -> 
 def solve_shifted(kernel: Float[Array, "m m"], shift: Coupling, residual: Float[Array, " m"]) -> Float[Array, " m"]:
     """x = (T + λ)⁻¹ ε̄: Cholesky in the kernel's precision, or by eigenvalues in float64 where that fails."""
     diagonal = jnp.asarray(shift, kernel.dtype) * jnp.eye(len(kernel), dtype=kernel.dtype)
-    factor = jax.scipy.linalg.cho_factor(kernel + diagonal)
+    factor, _ = jax.scipy.linalg.cho_factor(kernel + diagonal)
+    # Backward stable, and the kernel itself is known to its own precision only: refining would gain nothing.
+    x = _substitute(factor, residual.astype(kernel.dtype)).astype(jnp.float64)
 
-    def by_cholesky(_: None) -> Float[Array, " m"]:
-        # Backward stable, and the kernel itself is known to its own precision only: refining would gain nothing.
-        return jax.scipy.linalg.cho_solve(factor, residual.astype(kernel.dtype)).astype(jnp.float64)
-
-    def by_eigenvalues(_: None) -> Float[Array, " m"]:
+    def by_eigenvalues(kernel: Float[Array, "m m"]) -> Float[Array, " m"]:
         values, vectors = jnp.linalg.eigh(kernel.astype(jnp.float64))
         return vectors @ ((vectors.T @ residual) / (jnp.maximum(values, 0.0) + shift))
 
-    return jax.lax.cond(jnp.all(jnp.isfinite(factor[0])), by_cholesky, by_eigenvalues, None)
+    return jax.lax.cond(jnp.all(jnp.isfinite(x)), lambda _: x, by_eigenvalues, kernel)
+
+
+def _substitute(factor: Float[Array, "m m"], b: Float[Array, " m"]) -> Float[Array, " m"]:
+    """x with Uᵀ U x = b for the upper triangular `factor` U.
+
+    In blocks: with one right-hand side, XLA's triangular solve on a CPU copies U for longer than it computes.
+    """
+    m = len(b)
+    starts = range(0, m, max(256, -(-m // 16)))
+    stops = [*starts[1:], m]
+    product = partial(jnp.matmul, precision="highest")
+    y = jnp.zeros(0, b.dtype)
+    for i, j in zip(starts, stops, strict=True):
+        y = jnp.concatenate([y, _triangular(factor[i:j, i:j], b[i:j] - product(y, factor[:i, i:j]), transpose=True)])
+    x = jnp.zeros(0, b.dtype)
+    for i, j in reversed(list(zip(starts, stops, strict=True))):
+        x = jnp.concatenate([_triangular(factor[i:j, i:j], y[i:j] - product(factor[i:j, j:], x), transpose=False), x])
+    return x
+
+
+def _triangular(block: Float[Array, "k k"], b: Float[Array, " k"], *, transpose: bool) -> Float[Array, " k"]:
+    return jax.lax.linalg.triangular_solve(block, b[:, None], left_side=True, transpose_a=transpose)[:, 0]
 
 
 def _coefficients(x: Float[Array, " m"], weights: Float[Array, " n"]) -> Array:

@@ -123,3 +123,12 @@ def test_an_indefinite_kernel_is_solved_by_eigenvalues():
     x = solve_shifted(kernel - 1e-3 * jnp.eye(12, dtype=jnp.float32), 1e-9, f)
     assert np.all(np.isfinite(x))
     np.testing.assert_allclose(np.asarray(kernel) @ np.asarray(x), f, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("m", [256, 257, 700])
+def test_solve_in_blocks_is_the_solve(m: int) -> None:
+    rng = np.random.default_rng(m)
+    rows = rng.normal(size=(m, 40))
+    kernel, residual = rows @ rows.T, rng.normal(size=m)
+    x = solve_shifted(jnp.asarray(kernel), 0.3, jnp.asarray(residual))
+    np.testing.assert_allclose(x, np.linalg.solve(kernel + 0.3 * np.eye(m), residual), rtol=0, atol=1e-9)
