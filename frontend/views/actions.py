@@ -65,11 +65,11 @@ class Actions:
             made.on_click(do)
             return made
 
-        self.stop = button("stop_circle", "Stop", lambda e: self._act(self._hub.client.stop, "Stopping"))
-        self.resume = button("play_circle", "Resume", lambda e: self._act(self._hub.client.resume, "Resuming"))
+        self.stop = button("stop_circle", "Stop", self._stop)
+        self.resume = button("play_circle", "Resume", self._resume)
         self.clone = button("content_copy", "Clone", lambda e: self._open_clone())
         self.edit = button("edit", "Rename and tag", lambda e: self._open_rename())
-        self.archive = button("archive", "Archive", lambda e: self._toggle_archive())
+        self.archive = button("archive", "Archive", self._toggle_archive)
         self.delete = button("delete", "Delete", lambda e: self._open_delete())
         self.link = button("link", "Copy link to this view", lambda e: self._link())
         self.export = pn.pane.HTML("", margin=(4, 4), stylesheets=[LINK_CSS])
@@ -112,7 +112,13 @@ class Actions:
             self._hub.put(changed)
         _say(f"{words} {run.get('name') or 'the run'}.", "info")
 
-    async def _toggle_archive(self) -> None:
+    async def _stop(self, event: Any) -> None:
+        await self._act(self._hub.client.stop, "Stopping")
+
+    async def _resume(self, event: Any) -> None:
+        await self._act(self._hub.client.resume, "Resuming")
+
+    async def _toggle_archive(self, event: Any) -> None:
         run = self.run
         if run is not None:
             archived = not run.get("archived")
