@@ -60,12 +60,12 @@ def centred_kernel(kernel: Float[Array, "m m"], weights: Float[Array, " n"]) -> 
     n = len(weights)
     w = weights.astype(kernel.dtype)
     blocks = kernel.reshape(len(kernel) // n, n, -1, n)
-    rows = jnp.einsum("anbm,n->abm", blocks, w, precision="highest")[:, None]
-    columns = jnp.einsum("anbm,m->anb", blocks, w, precision="highest")[..., None]
-    both = jnp.einsum("abm,m->ab", rows[:, 0], w, precision="highest")[:, None, :, None]
+    means = jnp.einsum("anbm,m->anb", blocks, w, precision="highest")
+    means = means - jnp.einsum("anb,n->ab", means, w, precision="highest")[:, None] / 2
+    # The kernel is symmetric: the means of its columns are those of its rows.
+    centred = blocks - means[..., None] - means.transpose(2, 0, 1)[:, None]
     scale = jnp.sqrt(w)
-    centred = (blocks - rows - columns + both) * scale[None, :, None, None] * scale[None, None, None, :]
-    return centred.reshape(kernel.shape)
+    return (centred * scale[None, :, None, None] * scale[None, None, None, :]).reshape(kernel.shape)
 
 
 def solve_shifted(kernel: Float[Array, "m m"], shift: Coupling, residual: Float[Array, " m"]) -> Float[Array, " m"]:
