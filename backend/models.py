@@ -222,7 +222,7 @@ reference_energies = sa.Table(
     sa.Column("energy", sa.Double, nullable=False),
     sa.Column("energy_per_site", sa.Double, nullable=False),
     *_reals("uncertainty"),
-    sa.Column("uncertainty_kind", sa.String(64)),
+    sa.Column("uncertainty_kind", sa.String(200)),
     *_reals("variance"),
     sa.Column("bond_dimension", sa.Integer),
     *_reals("truncation_error"),

@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import IO
 
 from backend.engine.base import Key
-from backend.settings import Settings
+from backend.settings import QUIET_BLAS, Settings
 
 RUNNER = (sys.executable, "-m", "backend.runner")
 RETRY_SECONDS = 5.0  # before the next spare after one that died
-# BLAS threads spin while they wait: where cores are shared, a step takes 3 to 8 times the CPU time with two of them.
-QUIET_BLAS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass

@@ -212,7 +212,7 @@ def upgrade() -> None:
         sa.Column("energy", sa.Double(), nullable=False),
         sa.Column("energy_per_site", sa.Double(), nullable=False),
         sa.Column("uncertainty", sa.Double(), nullable=True),
-        sa.Column("uncertainty_kind", sa.String(length=64), nullable=True),
+        sa.Column("uncertainty_kind", sa.String(length=200), nullable=True),
         sa.Column("variance", sa.Double(), nullable=True),
         sa.Column("bond_dimension", sa.Integer(), nullable=True),
         sa.Column("truncation_error", sa.Double(), nullable=True),
