@@ -59,9 +59,9 @@ class RunsPage:
         self.spins = SpinView(sizing_mode="stretch_width", margin=(4, 14, 14, 14))
         self.focus = theme.card(self.title, self.actions.bar, self.detail)
         self.spin_card = theme.card(self.spins, title="Spin configurations")
-        side = pn.Column(self.focus, self.spin_card, sizing_mode="stretch_width", margin=0)
+        plots = pn.Column(self.curves.panel(), self.spin_card, sizing_mode="stretch_width", margin=0)
         grid = pmui.Grid(
-            pmui.Grid(self.curves.panel(), size={"xs": 12, "lg": 8}), pmui.Grid(side, size={"xs": 12, "lg": 4}),
+            pmui.Grid(plots, size={"xs": 12, "lg": 8}), pmui.Grid(self.focus, size={"xs": 12, "lg": 4}),
             container=True, spacing=0, sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         self.main.objects = [self.banner, self.table.panel(), grid, *self.actions.dialogs()]
