@@ -32,7 +32,8 @@ def tasks() -> tuple[dict[str, str], dict[str, Task]]:
     """The version, and `step`, `sample`, `energies`."""
     case = problem.build(config.parse(CONFIG))
     state = driver.init(case, SEED)
-    samples, chains, _ = _draw(case, jax.random.key(1), state.params, state.sampler)
+    keys = [*jax.random.split(jax.random.key(SEED), 100)]
+    samples, chains, _ = _draw(case, keys[0], state.params, state.sampler)
 
     def step(count: int) -> float:
         nonlocal state
@@ -46,7 +47,7 @@ def tasks() -> tuple[dict[str, str], dict[str, Task]]:
     def sample(count: int) -> None:
         nonlocal samples, chains
         for k in range(count):
-            samples, chains, _ = _draw(case, jax.random.key(k), state.params, chains)
+            samples, chains, _ = _draw(case, keys[k], state.params, chains)
             jax.block_until_ready(samples)
 
     def energies(count: int) -> None:
