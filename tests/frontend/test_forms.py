@@ -247,9 +247,7 @@ def test_only_changed_cells_are_sent() -> None:
 
 def test_search_and_filters_match() -> None:
     def seen(**more: Any) -> bool:
-        return rows.matches(
-            run(name="First try"), **{"search": "", "states": (), "tag": "", "archived": False, **more}
-        )
+        return rows.matches(run(name="First try"), **{"search": "", "states": (), "tag": "", "archived": False, **more})
 
     assert seen(search="try chain")
     assert not seen(search="try square")
