@@ -59,9 +59,7 @@ def force(
     return log_derivative_sum(ansatz, params, sigma, weights * centred)
 
 
-def neural_tangent_kernel(
-    ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"]
-) -> Float[Array, "m m"]:
+def neural_tangent_kernel(ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"]) -> Float[Array, "m m"]:
     """T = Ō Ōᵀ, not centred; rows are Re O, and below them Im O where log ψ is complex (n_rows = 2).
 
     For a dense layer without weight sharing T = (A A† + 1) ∘ (G G†): the Jacobian is never formed. All other leaves
