@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from backend.serve import MODULES
+from backend.supervisor import MODULES
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "a-token-for-the-test"

@@ -63,8 +63,12 @@ class LogTable(Ansatz):
 
     lattice: Lattice = context()
     sector: Sector = context()
-    precision: str = context("float64")
-    signed: bool = context(False)
+    precision: str = context(default="float64")
+    complex: bool = context(default=False)
+
+    @property
+    def signed(self) -> bool:
+        return self.complex
 
     def init(self, key: Any) -> Any:
         scale = 0.5 * jax.random.normal(key, (2, 2**self.lattice.n_sites))

@@ -35,7 +35,7 @@ def full_batch(ansatz, params):
 def exact_energy(ansatz, params):
     n = ansatz.lattice.n_sites
     psi = np.exp(estimators.log_amplitudes(ansatz, params, jnp.asarray(Sector(n).enumerate())))
-    return float((psi.conj() @ dense(hamiltonian(ansatz).terms(), n) @ psi).real / (psi.conj() @ psi).real)
+    return float(np.real(psi.conj() @ dense(hamiltonian(ansatz).terms(), n) @ psi) / np.real(psi.conj() @ psi))
 
 
 @pytest.mark.parametrize(("name", "params"), NETWORKS)
@@ -81,7 +81,7 @@ def test_minsr_is_dense_stochastic_reconfiguration(name, params):
     for b in blocks:
         jacobian[b] -= w[b] @ jacobian[b]
     e = np.asarray(batch.e_loc) - w[:n] @ np.asarray(batch.e_loc)
-    f = jacobian.T @ (w * (np.concatenate([e.real, e.imag]) if ansatz.signed else e.real))
+    f = jacobian.T @ (w * (np.concatenate([np.real(e), np.imag(e)]) if ansatz.signed else np.real(e)))
     s = jacobian.T @ (w[:, None] * jacobian)
     step = np.linalg.solve(s + shift * np.eye(len(s)), f)
     np.testing.assert_allclose(as_real(theta) - as_real(new), rate * step, rtol=1e-8, atol=1e-11)

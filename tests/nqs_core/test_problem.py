@@ -52,8 +52,12 @@ def test_what_does_not_fit_is_refused_with_an_estimate(changes):
 def test_defaults_follow_the_ansatz():
     base = {"lattice": {"name": "chain"}, "hamiltonian": {"name": "tfim"}}
     plain = problem.with_defaults(parse(base))
+    assert plain.sampler is not None
+    assert plain.optimizer is not None
     assert (plain.sampler.name, plain.optimizer.name) == ("metropolis", "minsr")
     ar = problem.with_defaults(parse(base | {"ansatz": {"name": "arnn"}}))
+    assert ar.sampler is not None
+    assert ar.optimizer is not None
     assert (ar.sampler.name, ar.optimizer.name) == ("autoregressive", "adam")
     assert plain.ansatz.params["alpha"] == 2
     assert problem.with_defaults(plain) == plain
