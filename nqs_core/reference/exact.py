@@ -176,7 +176,10 @@ def _dense(full: np.ndarray, levels: int) -> list[Level]:
 
 
 def _lanczos(product: Product, dim: int, levels: int, dtype: np.dtype, project: Product | None = None) -> list[Level]:
-    energies, vectors = _eigsh(product, _start(1, dim, dtype, project), levels)
+    start = _start(1, dim, dtype, project)
+    if not np.any(product(start)):  # H = 0, where ARPACK gives up
+        return [Level(0.0, 0.0)] * levels
+    energies, vectors = _eigsh(product, start, levels)
     # One Krylov space may hold a degenerate level once only: look again above what was found until nothing lower comes.
     while levels > 1:
         shift = energies[-1] - energies[0] + max(1.0, abs(energies[0]))

@@ -88,6 +88,11 @@ def test_listed_values(on, shape, name, couplings, sector, per_site):
     assert found.energy / lattice(on, **shape).n_sites == pytest.approx(per_site, abs=6e-10)
 
 
+def test_a_model_without_couplings_has_all_its_levels_at_zero():
+    silent = config("chain", {"length": 10}, "xxz", {"J": 0.0})
+    assert [level.energy for level in reference.compute(silent, 3, method="exact")] == [0.0] * 3
+
+
 def small_rows():
     """Small exact rows of the table: each boundary and level on chains, one of each model on every other lattice."""
     chosen = {}
