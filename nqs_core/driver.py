@@ -136,6 +136,7 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
         started = time.perf_counter()
         state, metrics = measure(problem, state)
         scalars = _to_host(metrics.scalars, started, problem)
+        _refuse_divergence(scalars["energy"], int(state.step))  # the last update is first seen here
         state = state._replace(seconds=state.seconds + scalars["step_seconds"])
         yield MetricsEvent(step=int(state.step), phase="measure", scalars=scalars), state
     result = measurement.result(problem, state.measured) | {
@@ -159,11 +160,7 @@ def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Ev
         if compiling:
             yield StateEvent(phase="train", step=k - 1), state
             compiling = False
-        if not np.isfinite(scalars["energy"]):
-            raise DivergedError(
-                f"the energy became {scalars['energy']} at step {k}; a smaller learning rate, a smaller "
-                "max_fs_step or a larger diag_shift keeps the steps short"
-            )
+        _refuse_divergence(scalars["energy"], k)
         arrays = {}
         if k % every == 0 or k == n_steps:
             means, arrays = measurement.live(problem, params, metrics.samples)
@@ -174,6 +171,14 @@ def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Ev
         if started - last_snapshot > SNAPSHOT_SECONDS or k == n_steps:
             last_snapshot = started
             yield _snapshot(k, metrics.samples), state
+
+
+def _refuse_divergence(energy: float, step: int) -> None:
+    if not np.isfinite(energy):
+        raise DivergedError(
+            f"the energy became {energy} at step {step}; a smaller learning rate, a smaller "
+            "max_fs_step or a larger diag_shift keeps the steps short"
+        )
 
 
 def _to_host(scalars: dict[str, Float[Array, ""]], started: float, problem: Problem) -> dict[str, float]:

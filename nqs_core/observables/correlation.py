@@ -6,11 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from nqs_core.errors import TooLargeError
 from nqs_core.lattices.base import Lattice
 from nqs_core.observables.base import Observable
 from nqs_core.operators import Terms
 from nqs_core.registry import component, context
 from nqs_core.types import Sigma
+
+MAX_SITES = 10_000  # the table of distances takes 0.8 GB
 
 
 @lru_cache(maxsize=32)
@@ -26,9 +29,20 @@ class Correlation(Observable):
     """C(r) = ⟨σᶻᵢ σᶻⱼ⟩ averaged over all pairs of sites at distance r, not connected; C(0) = 1.
 
     r in units of the nearest-neighbour distance, shortest over the periodic images.
+
+    Raises:
+        TooLargeError: more than 10,000 sites.
     """
 
     lattice: Lattice = context()
+
+    def __post_init__(self) -> None:
+        n = self.lattice.n_sites
+        if n > MAX_SITES:
+            raise TooLargeError(
+                f"observable 'correlation': the distances of {n} sites take {8e-9 * n * n:.3g} GB; the limit is "
+                f"{MAX_SITES} sites; name other observables"
+            )
 
     def diagonal(self, sigma: Sigma) -> dict[str, Float[Array, " n_r"]]:
         r, index = shells(self.lattice)
