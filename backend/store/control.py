@@ -153,7 +153,14 @@ def finish(
     reason: str | None = None,
     result: dict[str, Any] | None = None,
 ) -> bool:
-    """The owner's last word; False if it is the owner no longer (or said it already)."""
+    """The owner's last word; False if it is the owner no longer (or said it already).
+
+    A run that goes back to the queue, but that somebody wants to stop, is stopped: nobody would take it from there.
+    """
+    if state == "queued":
+        with reading(engine) as connection:
+            wish = connection.execute(sa.select(runs.c.desired).where(runs.c.id == run_id)).scalar()
+        state = "stopped" if wish == "stop" else state
     payload = {"state": state} | {k: v for k, v in (("reason", reason), ("result", result)) if v is not None}
     values: dict[str, Any] = {"error": reason if state == "failed" else None}
     if result is not None:

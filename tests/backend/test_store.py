@@ -255,6 +255,14 @@ def test_a_lost_process_that_was_to_stop_is_stopped(engine: sa.Engine) -> None:
     assert store.lost(engine, run_id, 1, "ended by signal 9") == "stopped"
 
 
+def test_a_run_that_was_to_stop_does_not_go_back_to_the_queue(engine: sa.Engine) -> None:
+    run_id = store.submit(engine, CONFIG)
+    start(engine, run_id)
+    store.request_stop(engine, run_id)
+    assert store.finish(engine, run_id, 1, "token1", "queued")
+    assert state(engine, run_id) == "stopped"
+
+
 def test_going_down_in_an_orderly_way_does_not_count(engine: sa.Engine) -> None:
     run_id = store.submit(engine, CONFIG)
     for attempt in range(1, 6):
