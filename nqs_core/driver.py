@@ -152,21 +152,21 @@ def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Ev
     every = max(1, n_steps // 50)
     while int(state.step) < n_steps:
         started = time.perf_counter()
-        params = state.params
+        before = state
         state, metrics = step(problem, state)
         scalars = _to_host(metrics.scalars, started, problem)
         state = state._replace(seconds=state.seconds + scalars["step_seconds"])
         k = int(state.step)
         if compiling:
-            yield StateEvent(phase="train", step=k - 1), state
+            yield StateEvent(phase="train", step=k - 1), before
             compiling = False
         _refuse_divergence(scalars["energy"], k)
         arrays = {}
         if k % every == 0 or k == n_steps:
-            means, arrays = measurement.live(problem, params, metrics.samples)
+            means, arrays = measurement.live(problem, before.params, metrics.samples)
             scalars |= {name: value for name, value in means.items() if np.isfinite(value)}
         if measurement.divergence_due(problem, k, n_steps):
-            scalars |= measurement.divergence(problem, params, state.sampler, jax.random.fold_in(state.key, 1))
+            scalars |= measurement.divergence(problem, before.params, state.sampler, jax.random.fold_in(state.key, 1))
         yield MetricsEvent(step=k, phase="train", scalars=scalars, arrays=arrays), state
         if started - last_snapshot > SNAPSHOT_SECONDS or k == n_steps:
             last_snapshot = started

@@ -48,7 +48,7 @@ def test_events_come_in_order_and_every_state_resumes_bit_for_bit(sampler):
     assert any(isinstance(e, SnapshotEvent) for e in events)
     metrics = [e for e in events if isinstance(e, MetricsEvent)]
     assert [e.step for e in metrics if e.phase == "train"] == [1, 2, 3, 4, 5, 6]
-    for cut in (0, 3, len(events) // 2, len(events) - 3):
+    for cut in (0, 1, 3, len(events) // 2, len(events) - 3):
         rest, resumed = drive(built, states[cut])
         tail = [e for e in events[cut + 1 :] if isinstance(e, MetricsEvent)]
         assert [physics(e) for e in rest if isinstance(e, MetricsEvent)] == [physics(e) for e in tail]
