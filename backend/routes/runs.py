@@ -74,7 +74,7 @@ def clone(do: Serve, run_id: str, patch: OptionalBody, idem_key: IdempotencyKey 
 
 @router.get("/{run_id}/events")
 def events(do: Serve, run_id: str, after: Number = 0, limit: Annotated[int, Query(ge=1, le=5000)] = 2000) -> JSON:
-    """Events after the sequence number `after`, without gaps."""
+    """At most `limit` events after the sequence number `after`, without gaps; `last_seq` is the last of the run."""
     return JSON(do.events(run_id, after, limit))
 
 

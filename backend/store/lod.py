@@ -1,6 +1,6 @@
 """A summary of every scalar, one row per 64 steps of the current series: mean, minimum and maximum.
 
-Long curves are drawn from it; superseded steps are not in it.
+For readers that cannot take every step of a long run; superseded steps are not in it.
 """
 
 from __future__ import annotations
