@@ -1,6 +1,5 @@
 """What several networks share: types of numbers and the activation of Boltzmann machines."""
 
-import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,4 +17,4 @@ def log_cosh(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
     """log cosh x without overflow; for complex x up to a multiple of 2πi."""
     # cosh is even: the half plane Re x >= 0 is enough, and there exp(-2x) is bounded.
     right = jnp.where(x.real < 0, -x, x) if jnp.iscomplexobj(x) else jnp.abs(x)
-    return right + jnp.log1p(jnp.exp(-2 * right)) - math.log(2)
+    return right + jnp.log(0.5 + 0.5 * jnp.exp(-2 * right))
