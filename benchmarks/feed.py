@@ -25,7 +25,7 @@ N_CLIENTS, N_RUNS, RATE = 20, 4, 10.0
 KEPT = 0.9  # share of the points' rate that every client must see
 START_SECONDS = 120.0
 TICK = os.sysconf("SC_CLK_TCK")
-NAMES = {"main": "API", "frontend": "UI", "agent": "agent", "runner": "spare runner"}
+ROLES = {"backend.main": "API", "frontend.main": "UI", "backend.agent": "agent", "backend.runner": "spare runner"}
 
 
 def measure(seconds: float) -> tuple[list[Row], dict[str, Any]]:
@@ -119,8 +119,7 @@ def _cpu(root: int) -> dict[str, float]:
     for pid in wanted:
         wanted += [child for child, (parent, _, _) in stats.items() if parent == pid]
         _, seconds, words = stats[pid]
-        module = next((word for word in words if word.startswith(("backend.", "frontend."))), "")
-        role = next((name for part, name in NAMES.items() if part in module), "supervisor")
+        role = next((ROLES[word] for word in words if word in ROLES), "supervisor")
         totals[role] = totals.get(role, 0.0) + seconds
     return totals
 
