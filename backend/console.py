@@ -1,6 +1,7 @@
 """`spinscope run` and `spinscope reference`: the core in this process, without a server or a database."""
 
 import dataclasses
+import logging
 import math
 import sys
 from pathlib import Path
@@ -11,10 +12,10 @@ from tqdm import tqdm
 from backend.strict import dumps
 from nqs_core import driver, problem
 from nqs_core.config import RunConfig
-from nqs_core.errors import NQSError
 from nqs_core.events import MetricsEvent, StateEvent
-from nqs_core.reference import Reference, compute, estimate, literature, matching, relative_error
+from nqs_core.reference import FAILURES, Reference, compute, estimate, literature, matching, relative_error
 
+LOG = logging.getLogger("spinscope.console")
 RESULT = (
     "energy", "energy_error", "energy_per_site", "variance", "v_score", "n_samples_final", "acceptance", "r_hat", "tau",
     "n_steps", "seconds",
@@ -72,7 +73,8 @@ def find_reference(config: RunConfig) -> Reference | None:
         if cost is not None and (cost.seconds > LANCZOS_SECONDS or (listed is not None and listed.bound == "exact")):
             return listed
         return compute(config)[0]
-    except NQSError:
+    except FAILURES as error:
+        LOG.info("no reference was computed: %s: %.200s", type(error).__name__, error)
         return listed
 
 

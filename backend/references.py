@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend.models import reference_energies, reference_series
 from backend.store import reading
 from nqs_core.config import RunConfig
-from nqs_core.errors import NQSError, TooLargeError
-from nqs_core.reference import Reference, compute, data_folder, estimate, load_table
+from nqs_core.errors import TooLargeError
+from nqs_core.reference import FAILURES, Reference, compute, data_folder, estimate, load_table
 from nqs_core.reference.literature import as_reference, best
 from nqs_core.reference.matching import Fields, canonical, ground_sectors, key, sector_label
 
@@ -106,17 +106,18 @@ def search(
 def match(engine: Engine, config: RunConfig) -> dict[str, Any] | None:
     """The best reference of a run: from the table, else by a closed form or a diagonalisation that takes no time.
 
-    The energy is a total in the run's own units; None if nothing is known.
+    The energy is a total in the run's own units; None if nothing is known. A computation that fails must not keep
+    anybody from submitting a run.
     """
+    found = None
     try:
         fields, factor = canonical(config)
         sector = sector_label(config.sector)
         found = _in_table(engine, fields, factor, sector)
         if found is None or found.bound != "exact":
             found = _computed(engine, config, fields, factor) or found
-    except NQSError as error:
-        LOG.info("no reference: %s", error)
-        return None
+    except FAILURES as error:
+        LOG.warning("no reference was computed: %s: %.200s", type(error).__name__, error)
     return None if found is None else as_dict(found)
 
 

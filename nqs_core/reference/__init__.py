@@ -1,7 +1,9 @@
 """Reference energies: closed forms, exact diagonalisation, the shipped table, and how they match a run."""
 
+import numpy as np
+
 from nqs_core.config import RunConfig, Spec
-from nqs_core.errors import ConfigError
+from nqs_core.errors import ConfigError, NQSError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
 from nqs_core.lattices import LATTICES
 from nqs_core.reference import analytic, exact, matching, momentum
@@ -10,6 +12,7 @@ from nqs_core.reference.result import Reference, Verdict, relative_error, verdic
 from nqs_core.sector import Sector
 
 __all__ = [
+    "FAILURES",
     "Reference",
     "Verdict",
     "compute",
@@ -20,6 +23,7 @@ __all__ = [
     "verdict",
 ]
 
+FAILURES = (NQSError, RuntimeError, ArithmeticError, np.linalg.LinAlgError)  # ARPACK's are RuntimeErrors
 METHODS = ("auto", "analytic", "exact")
 LANCZOS = "sparse Lanczos (ARPACK) in symmetry blocks"
 

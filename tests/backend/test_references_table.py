@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
+from scipy.sparse.linalg import ArpackNoConvergence
 
-from backend import models, references, store
+from backend import console, models, references, store
 from nqs_core.config import RunConfig, parse
 from nqs_core.reference import compute, literature
 
@@ -144,6 +146,24 @@ def test_an_expensive_system_has_none(engine: sa.Engine) -> None:
     assert references.match(engine, config(lattice, {"name": "tfim", "params": {"h": 1.2345}})) is None
     lattice = {"name": "square", "params": {"extent": [20, 20]}}
     assert references.match(engine, config(lattice, {"name": "tfim", "params": {"h": 1.2345}})) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ArpackNoConvergence("no", np.zeros(0), np.zeros((0, 0))), np.linalg.LinAlgError("no"), OverflowError("no")],
+)
+def test_a_failed_computation_is_no_failure_of_the_run(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    for module in (references, console):
+        monkeypatch.setattr(module, "compute", fail)
+    lattice = {"name": "square", "params": {"extent": [3, 2], "periodic": [True, False]}}
+    unlisted = config(lattice, {"name": "tfim", "params": {"J": -2.0, "h": 0.7}})
+    assert references.match(engine, unlisted) is None
+    assert console.find_reference(unlisted) is None
 
 
 def test_search_and_page(engine: sa.Engine) -> None:
