@@ -60,6 +60,6 @@ _chromium:
 
 # The lowest supported Python, so that every Python gets the versions that were tested.
 _lock: | $(BIN)/uv
-	$(COMPILE) pyproject.toml --group dev -o requirements.lock
-	$(COMPILE) pyproject.toml --extra cuda --group dev -c requirements.lock -o requirements-cuda.lock
+	$(COMPILE) pyproject.toml --extra dmrg --group dev -o requirements.lock
+	$(COMPILE) pyproject.toml --extra cuda --extra dmrg --group dev -c requirements.lock -o requirements-cuda.lock
 	$(COMPILE) --group pyproject.toml:bench -c requirements.lock -o requirements-bench.lock
