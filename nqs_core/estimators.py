@@ -1,7 +1,5 @@
 """Local estimators: what an operator gives on one configuration."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Int8
@@ -38,9 +36,3 @@ def local_values(
         return local_value(operator, updates, prepared, updates.cache(prepared, s), s)
 
     return jax.vmap(one)(sigma) if len(sigma) <= CHUNK else jax.lax.map(one, sigma, batch_size=CHUNK)
-
-
-def log_amplitudes(ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"]) -> Inexact[Array, " n"]:
-    """log ψ of every configuration, in chunks."""
-    log_psi = partial(ansatz.log_psi, params)
-    return jax.vmap(log_psi)(sigma) if len(sigma) <= CHUNK else jax.lax.map(log_psi, sigma, batch_size=CHUNK)

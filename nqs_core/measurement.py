@@ -1,6 +1,5 @@
 """From samples to numbers with error bars: live diagnostics and the final measurement."""
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +11,7 @@ from nqs_core import estimators, statistics
 from nqs_core.operators import compile
 from nqs_core.problem import Problem
 from nqs_core.samplers.base import SamplerInfo, Samples
-from nqs_core.sector import Sector
+from nqs_core.samplers.exact import basis_index, log_amplitudes, probabilities
 from nqs_core.types import Params
 
 JSD_SAMPLES = 25_600
@@ -26,7 +25,7 @@ class Measured(NamedTuple):
 
     n_batches: Int[Array, ""]
     energies: Float[Array, "n_batches n_chains n_draws"]  # real parts of the local energies
-    imaginary: Float[Array, ""]  # sum of their squared imaginary parts
+    imaginary: Float[Array, ""]  # weighted sum of their squared imaginary parts
     log_weights: Float[Array, "n_batches n_chains n_draws"]
     acceptance: Float[Array, ""]  # sum over batches
     sums: dict[str, Float[Array, "n_chains ..."]]  # of each observable's chain means over batches
@@ -59,20 +58,16 @@ def energy_scalars(
 
     Traced: part of a jitted step.
     """
-    weights = jax.nn.softmax(log_weight.reshape(-1).astype(jnp.float64))
-    flat = e_loc.reshape(-1)
-    energy = jnp.sum(weights * flat.real)
-    variance = jnp.sum(weights * jnp.abs(flat - energy) ** 2)
-    n_effective = 1.0 / jnp.sum(weights**2)
-    out = {"energy": energy, "variance": variance, "v_score": statistics.v_score(problem.n_sites, energy, variance)}
-    tau = jnp.zeros(())
+    tau, chains = jnp.zeros(()), {}
     if not problem.sampler.independent:
         filled = jnp.all(jnp.isfinite(window))
-        tau = statistics.autocorrelation_time(window)  # NaN until the window is full
-        out |= {"tau": tau, "r_hat": jnp.where(filled, statistics.split_r_hat(window), jnp.nan)}
-        tau = jnp.where(filled, tau, 0.0)
-    n_effective = n_effective / (1.0 + 2.0 * tau)
-    return out | {"energy_error": jnp.sqrt(variance / n_effective), "ess": n_effective / flat.size}
+        r_hat = jnp.where(filled, statistics.split_r_hat(window), jnp.nan)
+        chains = {"tau": statistics.autocorrelation_time(window), "r_hat": r_hat}  # NaN until the window is full
+        tau = jnp.where(filled, chains["tau"], 0.0)
+    e = statistics.estimate(e_loc, log_weight, tau)
+    energy, v_score = e.mean.real, statistics.v_score(problem.n_sites, e.mean.real, e.variance)
+    out = {"energy": energy, "energy_error": e.error, "variance": e.variance, "v_score": v_score, "ess": e.ess}
+    return out | chains
 
 
 def _terms(problem: Problem) -> dict[str, Any]:
@@ -146,7 +141,7 @@ def add(
     return Measured(
         n_batches=k + 1,
         energies=measured.energies.at[k].set(e_loc.real),
-        imaginary=measured.imaginary + jnp.sum(e_loc.imag**2),
+        imaginary=measured.imaginary + jnp.sum(jnp.exp(log_weight) * e_loc.imag**2),
         log_weights=measured.log_weights.at[k].set(log_weight),
         acceptance=measured.acceptance + info.scalars.get("acceptance", jnp.nan),
         sums={name: measured.sums[name] + value for name, value in values.items()},
@@ -156,17 +151,13 @@ def add(
 def result(problem: Problem, measured: Measured) -> dict[str, Any]:
     """The final numbers of a run: plain floats, None for what does not apply."""
     n_batches, n_chains, _ = measured.energies.shape
-    chains = np.moveaxis(np.asarray(measured.energies), 0, 1).reshape(n_chains, -1)
-    weights = np.exp(np.moveaxis(np.asarray(measured.log_weights), 0, 1).reshape(n_chains, -1))
-    weights /= weights.sum()
-    energy = float((weights * chains).sum())
-    variance = float((weights * (chains - energy) ** 2).sum() + measured.imaginary / chains.size)
+    chains = jnp.moveaxis(measured.energies, 0, 1).reshape(n_chains, -1)
+    log_weights = jnp.moveaxis(measured.log_weights, 0, 1).reshape(n_chains, -1)
     tau = r_hat = None
-    n_effective = 1.0 / float((weights**2).sum())
     if not problem.sampler.independent:
-        tau = _number(statistics.autocorrelation_time(chains))
-        r_hat = _number(statistics.split_r_hat(chains))
-        n_effective /= 1.0 + 2.0 * (tau or 0.0)
+        tau, r_hat = _number(statistics.autocorrelation_time(chains)), _number(statistics.split_r_hat(chains))
+    e = statistics.estimate(chains, log_weights, tau or 0.0)
+    energy, variance = float(e.mean), float(e.variance + measured.imaginary / chains.size)
     axes = {name: values for o in problem.observables for name, values in o.axes().items()}
     observables = {}
     averages = {name: np.asarray(value) / n_batches for name, value in measured.sums.items()}
@@ -178,7 +169,7 @@ def result(problem: Problem, measured: Measured) -> dict[str, Any]:
             observables[name]["axis"] = axes[name].tolist()
     return {
         "energy": energy,
-        "energy_error": float(np.sqrt(variance / n_effective)),
+        "energy_error": float(e.error),
         "energy_per_site": energy / problem.n_sites,
         "variance": variance,
         "v_score": float(statistics.v_score(problem.n_sites, energy, variance)),
@@ -186,7 +177,7 @@ def result(problem: Problem, measured: Measured) -> dict[str, Any]:
         "acceptance": _number(measured.acceptance / n_batches),
         "r_hat": r_hat,
         "tau": tau,
-        "ess": n_effective / chains.size,
+        "ess": float(e.ess),
         "observables": observables,
     }
 
@@ -206,34 +197,21 @@ def divergence(problem: Problem, params: Params, sampler: Any, key: PRNGKeyArray
 
     Empty where the floor exceeds 0.2. The chains of the run are left alone.
     """
-    basis, table = _basis(problem.sector)
-    values = jax.device_get(_divergence(problem, params, sampler, key, basis, table))
+    values = jax.device_get(_divergence(problem, params, sampler, key))
     if not values["jsd_floor"] <= JSD_MAX_FLOOR:
         return {}
     return {name: float(value) for name, value in values.items()}
 
 
-@lru_cache(maxsize=4)
-def _basis(sector: Sector) -> tuple[np.ndarray, np.ndarray]:
-    codes = sector.indices()
-    table = np.zeros(2**sector.n_sites, np.int32)
-    table[codes] = np.arange(len(codes))
-    return sector.enumerate(), table
-
-
 @jax.jit
-def _divergence(
-    problem: Problem, params: Params, sampler: Any, key: PRNGKeyArray, basis: Array, table: Array
-) -> dict[str, Float[Array, ""]]:
+def _divergence(problem: Problem, params: Params, sampler: Any, key: PRNGKeyArray) -> dict[str, Float[Array, ""]]:
     n_rounds = -(-JSD_SAMPLES // problem.sampler.n_samples)
-    log_p = 2 * estimators.log_amplitudes(problem.ansatz, params, basis).real.astype(jnp.float64)
-    p = jax.nn.softmax(log_p)
-    powers = 2 ** jnp.arange(problem.n_sites)[None]
+    p = probabilities(log_amplitudes(problem.ansatz, params, problem.sector))
 
     def draw(state: Any, key: PRNGKeyArray) -> tuple[Any, tuple[Array, Array]]:
         samples, state, _ = problem.sampler.sample(key, problem.ansatz, params, state)
-        flat = samples.sigma.reshape(-1, problem.n_sites)
-        return state, (table[jnp.sum((1 - flat) // 2 * powers, axis=1)], samples.log_weight.reshape(-1))
+        index = basis_index(samples.sigma.reshape(-1, problem.n_sites), problem.sector)
+        return state, (index, samples.log_weight.reshape(-1))
 
     key_draw, key_floor = jax.random.split(key)
     _, (index, log_weight) = jax.lax.scan(draw, sampler, jax.random.split(key_draw, n_rounds))

@@ -15,48 +15,13 @@ SOKAL = 5.0  # the sum over lags ends at the first lag of at least SOKAL (½ + �
 Chains = Float[ArrayLike, "n_chains n_draws"]
 
 
-class Moments(NamedTuple):
-    """Weighted mean and sum of squared deviations; `merge` joins two without cancellation."""
-
-    weight: Float[Array, ""]
-    mean: Inexact[Array, ""]
-    squares: Float[Array, ""]  # Σ w |x - mean|²
-
-    @property
-    def variance(self) -> Float[Array, ""]:
-        """⟨|x - ⟨x⟩|²⟩."""
-        return self.squares / self.weight
-
-
 class Estimate(NamedTuple):
-    """A mean with its error bar and the diagnostics behind it."""
+    """A mean with its error bar."""
 
     mean: Inexact[Array, ""]
-    error: Float[Array, ""]  # standard error √(variance / (n_samples · ess))
-    variance: Float[Array, ""]
-    tau: Float[Array, ""]  # in draws
-    r_hat: Float[Array, ""]
+    error: Float[Array, ""]  # standard error of the real part of the mean
+    variance: Float[Array, ""]  # ⟨|x - ⟨x⟩|²⟩
     ess: Float[Array, ""]  # of weights and chains together, as a fraction of the number of samples
-
-
-def moments(values: Inexact[Array, "..."], log_weight: Float[Array, "..."] | None = None) -> Moments:
-    """Mean and squared deviations of `values`, each counted exp(log_weight) times."""
-    weights = jnp.ones(values.shape) if log_weight is None else jnp.exp(log_weight.astype(jnp.float64))
-    wide = values.astype(jnp.complex128 if jnp.iscomplexobj(values) else jnp.float64)
-    total = jnp.sum(weights)
-    mean = jnp.sum(weights * wide) / total
-    return Moments(total, mean, jnp.sum(weights * jnp.abs(wide - mean) ** 2))
-
-
-def merge(a: Moments, b: Moments) -> Moments:
-    """The moments of both batches together.
-
-    Source: Chan, Golub and LeVeque, Am. Stat. 37, 242 (1983).
-    """
-    total = a.weight + b.weight
-    gap = b.mean - a.mean
-    squares = a.squares + b.squares + jnp.abs(gap) ** 2 * a.weight * b.weight / total
-    return Moments(total, a.mean + gap * b.weight / total, squares)
 
 
 def push(
@@ -66,16 +31,18 @@ def push(
     return jnp.concatenate([window, new.astype(window.dtype)], axis=1)[:, -window.shape[1] :]
 
 
-def estimate(values: Inexact[Array, "n_chains n_draws"], log_weight: Float[Array, "n_chains n_draws"]) -> Estimate:
-    """Mean and standard error of weighted chains; τ and R̂ are those of the real part.
+def estimate(
+    values: Inexact[Array, "*shape"], log_weight: Float[Array, "*shape"], tau: Float[ArrayLike, ""]
+) -> Estimate:
+    """Mean of `values` with weights exp(log_weight), and its error for an autocorrelation time τ in draws.
 
-    With n = n_chains n_draws: error² = variance · (Σw² / (Σw)²) · (1 + 2τ). NaN where the chains are too short for τ.
+    error² = Var(Re x) · (Σw² / (Σw)²) · (1 + 2τ).
     """
-    m = moments(values, log_weight)
-    tau = autocorrelation_time(values.real)
-    ess = weight_ess(log_weight) / (1 + 2 * tau)
-    error = jnp.sqrt(m.variance / (ess * values.size))
-    return Estimate(m.mean, error, m.variance, tau, split_r_hat(values.real), ess)
+    weights = jax.nn.softmax(log_weight.astype(jnp.float64), axis=None)
+    mean = jnp.sum(weights * values)
+    ess = weight_ess(log_weight) / (1 + 2 * jnp.asarray(tau))
+    real = jnp.sum(weights * (values.real - mean.real) ** 2)
+    return Estimate(mean, jnp.sqrt(real / (ess * values.size)), jnp.sum(weights * jnp.abs(values - mean) ** 2), ess)
 
 
 def weight_ess(log_weight: Float[ArrayLike, "..."]) -> Float[Array, ""]:

@@ -77,3 +77,8 @@ class LogTable(Ansatz):
 
     def log_psi(self, params: Any, sigma: Any) -> Any:
         return params["params"]["table"][jnp.sum((1 - sigma) // 2 * 2 ** jnp.arange(sigma.size))]
+
+
+def log_amplitudes(ansatz: Ansatz, params: Any, sigma: Any) -> Any:
+    """log ψ of every configuration."""
+    return jax.vmap(lambda s: ansatz.log_psi(params, s))(sigma)

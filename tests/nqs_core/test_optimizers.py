@@ -14,7 +14,7 @@ from nqs_core.optimizers import OPTIMIZERS
 from nqs_core.optimizers.base import Batch
 from nqs_core.optimizers.minsr import solve_shifted
 from nqs_core.sector import Sector
-from tests.nqs_core.systems import NETWORKS, dense
+from tests.nqs_core.systems import NETWORKS, dense, log_amplitudes
 from tests.nqs_core.test_jacobian import as_real, network, real_jacobian
 
 
@@ -26,7 +26,7 @@ def full_batch(ansatz, params):
     """The whole basis with weights |ψ|²: every mean is exact."""
     n = ansatz.lattice.n_sites
     sigma = jnp.asarray(Sector(n).enumerate())
-    log_psi = estimators.log_amplitudes(ansatz, params, sigma)
+    log_psi = log_amplitudes(ansatz, params, sigma)
     log_weight = jax.nn.log_softmax(2 * log_psi.real) + np.log(len(sigma))
     e_loc = estimators.local_values(compile(hamiltonian(ansatz).terms(), n), ansatz, params, sigma)
     return Batch(ansatz, sigma, log_psi, log_weight, e_loc)
@@ -34,7 +34,7 @@ def full_batch(ansatz, params):
 
 def exact_energy(ansatz, params):
     n = ansatz.lattice.n_sites
-    psi = np.exp(estimators.log_amplitudes(ansatz, params, jnp.asarray(Sector(n).enumerate())))
+    psi = np.exp(log_amplitudes(ansatz, params, jnp.asarray(Sector(n).enumerate())))
     return float(np.real(psi.conj() @ dense(hamiltonian(ansatz).terms(), n) @ psi) / np.real(psi.conj() @ psi))
 
 
@@ -109,7 +109,7 @@ def test_the_step_in_the_space_of_states_is_bounded():
     wild = OPTIMIZERS.build(Spec(name="minsr", params={"learning_rate": 5.0, "max_fs_step": 0.05}), n_steps=1.0)
     new, _, info = wild.update(jax.random.key(0), batch, theta, None)
     assert float(info.scalars["fs_step"]) == pytest.approx(0.05)
-    before, after = (np.exp(estimators.log_amplitudes(ansatz, p, batch.sigma)) for p in (theta, new))
+    before, after = (np.exp(log_amplitudes(ansatz, p, batch.sigma)) for p in (theta, new))
     overlap = (before @ after) ** 2 / ((before @ before) * (after @ after))
     assert np.arccos(np.sqrt(overlap)) == pytest.approx(0.05, rel=0.2)
 
