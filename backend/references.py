@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import logging
 import time
@@ -24,6 +25,7 @@ from nqs_core.reference.matching import Fields, canonical, ground_sectors, key, 
 
 LOG = logging.getLogger("spinscope.references")
 CHEAP_SECONDS = 1.0  # estimated time of a diagonalisation that is done while somebody waits
+REMEMBERED = 256  # computed references of systems that the table does not take
 _OWN = {"id", "content_hash", "origin", "run_id", "created"}
 COLUMNS = tuple(str(column.name) for column in reference_energies.columns if column.name not in _OWN)
 _BOUNDS = {"exact": "exact", "estimate": "estimate", "upper": "upper bound"}
@@ -146,10 +148,16 @@ def _computed(engine: Engine, config: RunConfig, fields: Fields, factor: float) 
         return compute(config, method="analytic")[0]
     if cost.seconds > CHEAP_SECONDS:
         return None
+    if "hash" in fields:  # no canonical form: the table would fill with systems that nobody asks for again
+        return _remembered(config.model_dump_json(include={"lattice", "hamiltonian", "sector"}))
     found = compute(config, method="exact")[0]
-    if "hash" not in fields:
-        _keep(engine, found, fields, factor)
+    _keep(engine, found, fields, factor)
     return found
+
+
+@functools.lru_cache(REMEMBERED)
+def _remembered(system: str) -> Reference:
+    return compute(RunConfig.model_validate_json(system), method="exact")[0]
 
 
 def _keep(engine: Engine, found: Reference, fields: Fields, factor: float) -> None:

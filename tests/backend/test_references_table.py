@@ -141,6 +141,29 @@ def test_a_cheap_system_is_computed_and_kept(engine: sa.Engine, monkeypatch: pyt
     assert again["energy"] == pytest.approx(found["energy"], rel=1e-14)
 
 
+def test_a_system_that_the_table_does_not_take_is_computed_once(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lattice = {"name": "chain", "params": {"length": 6}}
+    glass, other = ({"name": "spin_glass", "params": {"disorder": "gaussian", "disorder_seed": n}} for n in (11, 12))
+    calls = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        calls.append(args)
+        return compute(*args, **options)
+
+    monkeypatch.setattr(references, "compute", counted)
+    found = references.match(engine, config(lattice, glass))
+    assert found is not None
+    assert found["energy"] == compute(config(lattice, glass))[0].energy
+    assert references.match(engine, config(lattice, glass, name="other", n_steps=7)) == found
+    assert len(calls) == 1
+    second = references.match(engine, config(lattice, other))
+    assert second is not None
+    assert second["energy"] != found["energy"]
+    assert references.search(engine, search="computed on this")[1] == 0
+
+
 def test_an_expensive_system_has_none(engine: sa.Engine) -> None:
     lattice = {"name": "square", "params": {"extent": [6, 6]}}
     assert references.match(engine, config(lattice, {"name": "tfim", "params": {"h": 1.2345}})) is None
