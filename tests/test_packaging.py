@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from backend.supervisor import MODULES
+from nqs_core.catalog import REGISTRIES
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "a-token-for-the-test"
@@ -158,3 +159,8 @@ def test_commands_of_the_readme_exist() -> None:
     commands = set(re.findall(r"^spinscope ([a-z]+)", README, re.MULTILINE))
     assert commands
     assert all(re.search(rf"^\s+{command}\s", known.stdout, re.MULTILINE) for command in commands)
+
+
+def test_readme_names_every_component() -> None:
+    names = [name for registry in REGISTRIES.values() for name in registry]
+    assert [name for name in names if f"`{name}`" not in README] == []
