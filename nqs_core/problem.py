@@ -138,8 +138,17 @@ def memory_bytes(problem: Problem) -> int:
     n_samples = problem.sampler.n_samples
     measured = problem.config.measure if problem.config else 0
     samples = n_samples * (2 * problem.n_sites + 64) + 32 * max(measured, n_samples)
+    updates = problem.ansatz.local_updates()
+    sigma = jax.ShapeDtypeStruct((problem.n_sites,), jnp.int8)
+    cache = bytes_of(jax.eval_shape(lambda p, s: updates.cache(updates.prepare(p), s), shapes, sigma))
     bonds = 64 * len(compile(problem.hamiltonian.terms(), problem.n_sites).moves)
-    return 2 * bytes_of(shapes) + samples + bonds + problem.optimizer.workspace(problem.ansatz, shapes, n_samples)
+    return (
+        2 * bytes_of(shapes)
+        + samples
+        + 3 * n_samples * cache
+        + bonds
+        + problem.optimizer.workspace(problem.ansatz, shapes, n_samples)
+    )
 
 
 def warnings(problem: Problem) -> list[str]:
@@ -148,11 +157,12 @@ def warnings(problem: Problem) -> list[str]:
     if not problem.ansatz.signed:
         operator = compile(problem.hamiltonian.terms(), problem.n_sites)
         sigma = problem.sector.random(jax.random.key(0), 64)
-        if len(operator.moves) and float(jnp.max(jax.vmap(operator.mel)(sigma).real)) > 1e-12:
+        elements = jax.vmap(operator.mel)(sigma)
+        if elements.size and float(jnp.max(jnp.maximum(elements.real, jnp.abs(elements.imag)))) > 1e-12:
             out.append(
-                "The ansatz is positive, but the Hamiltonian has positive off-diagonal elements in this basis: "
-                "the ground state changes sign and cannot be reached. Use a complex ansatz, or the Marshall rotation "
-                "on a bipartite lattice."
+                "The ansatz is positive, but the Hamiltonian has positive or complex off-diagonal elements in this "
+                "basis: the ground state may change sign and be out of reach. Use a complex ansatz, or the Marshall "
+                "rotation on a bipartite lattice."
             )
     return out
 

@@ -120,11 +120,14 @@ class Metropolis(Sampler):
             walk, accept = jax.vmap(partial(transition, updates, prepared))(walk, moves, log_u)
             return (walk, accepted + jnp.sum(accept, dtype=jnp.int32)), None
 
+        def sweep(carry: tuple[Walk, Array], key: PRNGKeyArray) -> tuple[tuple[Walk, Array], None]:
+            # Keys of one sweep at a time: those of a long warm-up on a large lattice would fill the memory.
+            return jax.lax.scan(step, carry, jax.random.split(key, n_sites))[0], None
+
         begin = Walk(sigma, jax.vmap(partial(updates.cache, prepared))(sigma))
-        keys = jax.random.split(key, n_sweeps * n_sites)
-        (walk, accepted), _ = jax.lax.scan(step, (begin, jnp.zeros((), jnp.int32)), keys)
+        (walk, accepted), _ = jax.lax.scan(sweep, (begin, jnp.zeros(())), jax.random.split(key, n_sweeps))
         log_psi = jax.vmap(partial(updates.log_psi, prepared))(walk.cache)
-        return walk.sigma, log_psi, accepted / (len(keys) * n_chains)
+        return walk.sigma, log_psi, accepted / (n_sweeps * n_sites * n_chains)
 
 
 def random_words(key: PRNGKeyArray, n_words: int, n_chains: int) -> UInt32[Array, "n_words n_chains"]:
