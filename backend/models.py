@@ -129,19 +129,6 @@ metrics = sa.Table(
     sqlite_with_rowid=False,
 )
 
-metrics_lod = sa.Table(
-    "metrics_lod",
-    metadata,
-    _run_id(),
-    sa.Column("name", sa.String(64), primary_key=True),
-    _key("bucket"),  # steps 64 bucket + 1 ... 64 bucket + 64 of the current series
-    _count("step_lo"),
-    _count("step_hi"),
-    _count("n"),
-    *_reals("mean", "min", "max"),
-    sqlite_with_rowid=False,
-)
-
 snapshots = sa.Table(
     "snapshots",
     metadata,

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from backend import spool, store
 from backend.engine.base import FENCED
-from backend.store import ingest, lod
+from backend.store import ingest
 from nqs_core.events import Event
 
 LOG = logging.getLogger("spinscope.sink")
@@ -49,7 +49,6 @@ class Sink:
         self._lock, self._kick = threading.Lock(), threading.Event()
         self._buffer: deque[bytes] = deque()
         self._values: dict[str, Any] = {}
-        self._bucket: lod.Bucket = {}
         self._acked, self._beaten = 0, 0.0
         self._pace: deque[float] = deque(maxlen=32)
         self._stop: str | None = None  # the state that the run shall end in: "stopped" or "queued"
@@ -171,9 +170,8 @@ class Sink:
                 self._pace.append(record["scalars"]["step_seconds"])
         # The median: a first step holds the compilation, others hold a checkpoint.
         pace = {"step_seconds": statistics.median(self._pace)} if self._pace else {}
-        answer = ingest.flush(self._engine, self._owner, self._acked, records, self._bucket, values | pace)
+        answer = ingest.flush(self._engine, self._owner, self._acked, records, values | pace)
         self._beaten = time.monotonic()
-        self._bucket = answer.bucket
         self._acked += answer.done
         with self._lock:
             for _ in range(answer.done):

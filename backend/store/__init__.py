@@ -2,8 +2,7 @@
 
 from backend.store.connect import Engine, SchemaError, migrate, open_engine, reading
 from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop, work
-from backend.store.lod import read_lod
-from backend.store.reads import checkpoint_names, last_seqs, latest_snapshot, read_events
+from backend.store.reads import checkpoint_names, read_events
 from backend.store.runs import (
     StateError,
     UnknownRunError,
@@ -30,15 +29,12 @@ __all__ = [
     "delete_run",
     "finish",
     "get_run",
-    "last_seqs",
-    "latest_snapshot",
     "leave",
     "list_runs",
     "lost",
     "migrate",
     "open_engine",
     "read_events",
-    "read_lod",
     "reading",
     "request_resume",
     "request_stop",

@@ -7,14 +7,13 @@ no sequence number.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from backend.models import ACTIVE, METRICS, attempts, checkpoints, events, metrics, runs, snapshots
-from backend.store import lod
 from backend.store.connect import reading
 
 Record = dict[str, Any]
@@ -46,12 +45,9 @@ class Flushed(NamedTuple):
     done: int
     fresh: bool
     desired: str
-    bucket: lod.Bucket
 
 
-def flush(
-    engine: Engine, owner: Owner, acked: int, records: Sequence[Record], bucket: lod.Bucket, values: Record
-) -> Flushed:
+def flush(engine: Engine, owner: Owner, acked: int, records: Sequence[Record], values: Record) -> Flushed:
     """Write `records`, the ones after the first `acked`; `values` are further columns of the run.
 
     Raises:
@@ -65,16 +61,16 @@ def flush(
             update.values(change | _latest(records) | values).returning(runs.c.last_seq, runs.c.desired)
         ).first()
         if row is not None:
-            bucket = _write(connection, owner.run_id, owner.attempt, records, row.last_seq - numbered, bucket)
-            return Flushed(len(records), True, row.desired, bucket)
+            _write(connection, owner.run_id, owner.attempt, records, row.last_seq - numbered)
+            return Flushed(len(records), True, row.desired)
         # Either fenced out, or the answer to an earlier COMMIT was lost although it succeeded.
-        now = connection.execute(sa.select(runs.c.acked, runs.c.desired, runs.c.step).where(owner.condition())).first()
+        now = connection.execute(sa.select(runs.c.acked, runs.c.desired).where(owner.condition())).first()
         if now is None:
             raise FencedError
         done = now.acked - acked
         if not 0 < done <= len(records):
             raise RuntimeError(f"the database has {now.acked} records of this attempt, its process has {acked}")
-        return Flushed(done, False, now.desired, lod.load(connection, owner.run_id, now.step))
+        return Flushed(done, False, now.desired)
 
 
 def _latest(records: Sequence[Record]) -> Record:
@@ -103,40 +99,23 @@ def _latest(records: Sequence[Record]) -> Record:
     return out
 
 
-def _chunks(records: Sequence[Record]) -> Iterator[list[Record]]:
-    chunk: list[Record] = []
+def _write(connection: Connection, run_id: str, attempt: int, records: Sequence[Record], seq: int) -> None:
+    rows: dict[sa.Table, list[Record]] = {metrics: [], snapshots: [], events: []}
     for record in records:
-        if record["kind"] == "rewind" and chunk:
-            yield chunk
-            chunk = []
-        chunk.append(record)
-    if chunk:
-        yield chunk
-
-
-def _write(
-    connection: Connection, run_id: str, attempt: int, records: Sequence[Record], seq: int, bucket: lod.Bucket
-) -> lod.Bucket:
-    for chunk in _chunks(records):
-        if chunk[0]["kind"] == "rewind":
-            bucket = lod.rewind(connection, run_id, chunk[0]["step"])
+        if record["kind"] == "checkpoint":
+            _checkpoint(connection, run_id, attempt, record)
+            continue
+        if record["kind"] == "rewind":
             mine = (attempts.c.run_id == run_id, attempts.c.attempt == attempt)
-            connection.execute(sa.update(attempts).where(*mine).values(start_step=chunk[0]["step"]))
-        rows: dict[sa.Table, list[Record]] = {metrics: [], snapshots: [], events: []}
-        for record in chunk:
-            if record["kind"] == "checkpoint":
-                _checkpoint(connection, run_id, attempt, record)
-                continue
-            seq += 1
-            table, row = _row(record)
-            rows[table].append({"run_id": run_id, "seq": seq, "attempt": attempt, **row})
-        for table, batch in rows.items():
-            if batch:
-                connection.execute(table.insert(), batch)
-        if rows[snapshots]:
-            _thin(connection, run_id)
-        bucket = lod.advance(connection, run_id, bucket, chunk)
-    return bucket
+            connection.execute(sa.update(attempts).where(*mine).values(start_step=record["step"]))
+        seq += 1
+        table, row = _row(record)
+        rows[table].append({"run_id": run_id, "seq": seq, "attempt": attempt, **row})
+    for table, batch in rows.items():
+        if batch:
+            connection.execute(table.insert(), batch)
+    if rows[snapshots]:
+        _thin(connection, run_id)
 
 
 def _row(record: Record) -> tuple[sa.Table, Record]:
@@ -203,7 +182,5 @@ def replay(engine: Engine, owner: Owner, attempt: int, records: Sequence[Record]
         if connection.execute(sa.update(attempts).where(*old).values(replayed=True)).rowcount == 0:
             connection.rollback()
             return False
-        steps = [record["step"] for record in records if record["kind"] == "metrics" and record["phase"] == "train"]
-        bucket = lod.load(connection, owner.run_id, min(steps) - 1 if steps else 0)
-        _write(connection, owner.run_id, attempt, records, row.last_seq - numbered, bucket)
+        _write(connection, owner.run_id, attempt, records, row.last_seq - numbered)
         return True

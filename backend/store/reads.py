@@ -67,22 +67,7 @@ def _between(connection: Connection, table: sa.Table, run_id: str, after: int, u
     return connection.execute(sa.select(table).where(*where).order_by(table.c.seq)).mappings()
 
 
-def last_seqs(engine: Engine, run_ids: Iterable[str]) -> dict[str, int]:
-    """The last seq of each run that exists: one cheap query to learn who has news."""
-    query = sa.select(runs.c.id, runs.c.last_seq).where(runs.c.id.in_(list(run_ids)))
-    with reading(engine) as connection:
-        return {row.id: row.last_seq for row in connection.execute(query)}
-
-
 def checkpoint_names(engine: Engine, run_id: str) -> list[str]:
     """The files of a run's checkpoints; every step before one of them is in the database."""
     with reading(engine) as connection:
         return list(connection.execute(sa.select(checkpoints.c.path).where(checkpoints.c.run_id == run_id)).scalars())
-
-
-def latest_snapshot(engine: Engine, run_id: str) -> dict[str, Any] | None:
-    """The newest spin configurations of a run."""
-    query = sa.select(snapshots).where(snapshots.c.run_id == run_id, snapshots.c.bits.is_not(None))
-    with reading(engine) as connection:
-        row = connection.execute(query.order_by(snapshots.c.seq.desc()).limit(1)).mappings().first()
-    return None if row is None else _snapshot(row)

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from backend.models import ACTIVE, attempts, checkpoints, events, metrics, metrics_lod, runs, snapshots
+from backend.models import ACTIVE, attempts, checkpoints, events, metrics, runs, snapshots
 from backend.store.connect import reading
 
-DATA_TABLES = (metrics, metrics_lod, snapshots, events, checkpoints, attempts)
+DATA_TABLES = (metrics, snapshots, events, checkpoints, attempts)
 COLUMNS = (
     "id", "name", "state", "desired", "phase", "step", "n_steps", "energy", "energy_error", "energy_per_site",
     "n_sites", "variance", "v_score", "acceptance", "r_hat", "ess", "jsd", "n_samples", "attempt", "pid", "host",

@@ -38,13 +38,11 @@ class Feeder:
         self.owner = Owner(self.run, claimed[1], str(uuid.uuid4()))
         store.claim_attempt(self.engine, *self.owner, pid=1, host="here", slot=None)
         self.acked = 0
-        self.bucket: Any = {}
 
     def put(self, *records: dict[str, Any]) -> None:
         """Write records in one transaction."""
         stamped = [{"t": 0.0, "step": None, **record} for record in records]
-        flushed = flush(self.engine, self.owner, self.acked, stamped, self.bucket, {})
-        self.acked, self.bucket = self.acked + flushed.done, flushed.bucket
+        self.acked += flush(self.engine, self.owner, self.acked, stamped, {}).done
 
     def train(self, n: int, **scalars: float) -> None:
         """Write the next n steps."""

@@ -60,7 +60,7 @@ def feeder(engine: Engine) -> Feeder:
 
 
 def last_seq(feeder: Feeder) -> int:
-    return store.last_seqs(feeder.engine, [feeder.run])[feeder.run]
+    return store.read_events(feeder.engine, feeder.run, limit=0)[1]
 
 
 def truth(feeder: Feeder) -> dict[int, float]:

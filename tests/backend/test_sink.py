@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend import models, store
-from backend.store import ingest, lod
+from backend.store import ingest
 from nqs_core.events import EVENT, Event, LogEvent, MetricsEvent, RewindEvent, SnapshotEvent, StateEvent, WarningEvent
 from tests.backend.helpers import Exits, begin, metrics, open_sink, row, steps, story, wait
 
@@ -53,9 +53,6 @@ def test_events_come_back_as_they_went_in(engine: sa.Engine, tmp_path: Path) -> 
         assert EVENT.validate_python(back) == event
     assert told[len(given)]["result"] == {"energy": -1.0}
     assert len(told) == len(given) + 1
-    snapshot = store.latest_snapshot(engine, owner.run_id)
-    assert snapshot is not None
-    assert snapshot["spins"] == spins
     assert not list(tmp_path.glob("spool*"))
 
 
@@ -105,29 +102,6 @@ def test_old_snapshots_are_thinned_without_a_gap(engine: sa.Engine, tmp_path: Pa
     assert full[:3] == [1, 2, 3]
     assert len(full) < 80
     assert all(EVENT.validate_python({k: v for k, v in e.items() if k not in ("seq", "t", "attempt")}) for e in shots)
-
-
-def test_the_summary_is_that_of_the_current_series(engine: sa.Engine, tmp_path: Path) -> None:
-    first = begin(engine)
-    out = open_sink(engine, first, tmp_path)
-    for step in range(1, 151):
-        out.put(metrics(step, odd=1.0 * step))
-    out.finish("queued")
-    second = begin(engine, first.run_id)
-    out = open_sink(engine, second, tmp_path)
-    out.put(RewindEvent(step=100))
-    for step in range(101, 131):
-        out.put(metrics(step, odd=1000.0 * step))
-    out.finish("stopped")
-    series = {step: 1.0 * step for step in range(1, 101)} | {step: 1000.0 * step for step in range(101, 131)}
-    expected = []
-    for low in range(1, 131, lod.STEPS):
-        part = {step: value for step, value in series.items() if low <= step < low + lod.STEPS}
-        x = list(part.values())
-        expected.append((min(part), max(part), len(x), pytest.approx(np.mean(x)), min(x), max(x)))
-    found = store.read_lod(engine, first.run_id, ["odd", "energy"])
-    assert [tuple(row.values()) for row in found["odd"]] == expected
-    assert [row["n"] for row in found["energy"]] == [64, 64, 2]
 
 
 def test_checkpoints_are_listed_and_progress_forgives_losses(engine: sa.Engine, tmp_path: Path) -> None:

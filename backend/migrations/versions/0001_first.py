@@ -177,21 +177,6 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "metrics_lod",
-        sa.Column("run_id", sa.String(length=36), nullable=False),
-        sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("bucket", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("step_lo", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("step_hi", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("n", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("mean", sa.Double(), nullable=True),
-        sa.Column("min", sa.Double(), nullable=True),
-        sa.Column("max", sa.Double(), nullable=True),
-        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_metrics_lod_run_id_runs"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("run_id", "name", "bucket", name=op.f("pk_metrics_lod")),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "reference_energies",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
