@@ -1,0 +1,68 @@
+"""Kawasaki: neighbours exchange their spins, so that the magnetisation stays."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from nqs_core.classical.base import ASK, Algorithm, Counts, boltzmann
+from nqs_core.classical.model import Ising, Spins
+
+
+@dataclass(frozen=True)
+class Kawasaki(Algorithm):
+    """Exchange neighbours sᵢ ≠ sⱼ with probability min(1, exp(-ΔE / T)), ΔE = (sᵢ - sⱼ)(Σ_{k∼i} sₖ - Σ_{k∼j} sₖ).
+
+    The sums leave out the pair itself. The magnetisation is conserved and the field has no effect. A sweep asks every
+    bond once, in groups of bonds of which none touches a neighbour of another, so that all their exchanges are
+    independent.
+    Source: Kawasaki, Phys. Rev. 145, 224 (1966).
+    """
+
+    def sweep(self, model: Ising, sigma: Spins, rng: np.random.Generator) -> tuple[Spins, Counts]:
+        sigma = sigma.copy()
+        counts = Counts()
+        starts = (np.array([0]),) if model.size == 2 else spaced(model.size, 3)
+        for view in (sigma, sigma.T):  # bonds along rows, then along columns
+            for rows in spaced(model.size, 2):
+                for first in starts:
+                    counts = counts.plus(_exchange(view, rows, first, model.temperature, rng))
+        return sigma, counts
+
+    def tuned(self, model: Ising, counts: Counts) -> "Kawasaki":
+        return self
+
+
+def _exchange(
+    view: np.ndarray, rows: np.ndarray, first: np.ndarray, temperature: float, rng: np.random.Generator
+) -> Counts:
+    """Offer the pairs (row, first), (row, first + 1) an exchange, in place."""
+    size = len(view)
+    second = (first + 1) % size
+    left, right = np.ix_(rows, first), np.ix_(rows, second)
+    a, b = view[left], view[right]
+    above = np.ix_((rows - 1) % size, first), np.ix_((rows - 1) % size, second)
+    difference = view[above[0]] - view[above[1]]
+    if size > 2:
+        below = np.ix_((rows + 1) % size, first), np.ix_((rows + 1) % size, second)
+        difference += view[below[0]] - view[below[1]]
+        difference += view[np.ix_(rows, (first - 1) % size)] - view[np.ix_(rows, (second + 1) % size)]
+    draw = rng.random(a.shape)
+    proposed = (a != b) & (draw < ASK)
+    accepted = proposed & (draw < ASK * boltzmann((a - b) * difference, temperature))
+    view[left], view[right] = np.where(accepted, b, a), np.where(accepted, a, b)
+    return Counts(int(np.count_nonzero(proposed)), int(np.count_nonzero(accepted)))
+
+
+@lru_cache(maxsize=8)
+def spaced(size: int, gap: int) -> tuple[np.ndarray, ...]:
+    """The positions of a ring in groups whose members are at least `gap` apart."""
+    groups: list[list[int]] = []
+    for x in range(size):
+        for group in groups:
+            if x - group[-1] >= gap and group[0] + size - x >= gap:
+                group.append(x)
+                break
+        else:
+            groups.append([x])
+    return tuple(np.array(group) for group in groups)
