@@ -18,6 +18,7 @@ class LiveChart(JSComponent):
     Zooming decimates anew, so every point of a run can be seen.
     """
 
+    heading = param.String(default="", doc="Stands over the chart, beside the buttons that save it as PNG and SVG.")
     runs = param.List(default=[], item_type=str, doc="Ids of the runs, in the order of the legend.")
     colours = param.Dict(default={}, doc="{run id: index into the palette}; beyond its end the dash changes.")
     metric = param.String(

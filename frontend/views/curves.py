@@ -70,12 +70,8 @@ class Curves:
     def _grid(self, tab: str) -> Any:
         if tab not in self._charts:
             self._charts[tab] = [self._chart(chart) for chart in TABS[tab][1]]
-        cells = [self._cell(chart, made) for chart, made in zip(TABS[tab][1], self._charts[tab], strict=True)]
+        cells = [pmui.Grid(made, size={"xs": 12, "md": 6}) for made in self._charts[tab]]
         return pmui.Grid(*cells, container=True, spacing=0, sizing_mode="stretch_width", margin=(2, 6, 8, 6))
-
-    def _cell(self, chart: Chart, made: Any) -> Any:
-        title = pmui.Typography(chart.title, variant="subtitle2", margin=(6, 10, 0, 10))
-        return pmui.Grid(pn.Column(title, made, sizing_mode="stretch_width", margin=0), size={"xs": 12, "md": 6})
 
     def _options(self) -> dict[str, Any]:
         view = self._view
@@ -89,8 +85,9 @@ class Curves:
 
     def _chart(self, chart: Chart) -> Any:
         return LiveChart(
+            heading=chart.title,
             metric=chart.metric,
-            height=290,
+            height=310,
             sizing_mode="stretch_width",
             margin=(0, 4, 4, 4),
             **dict(chart.options),

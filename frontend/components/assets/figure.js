@@ -14,9 +14,17 @@ export function styleOf(index, palette) {
 
 export const nameOf = (table) => table.info.name || String(table.id).slice(0, 8);
 
+/** The names of runs by id; where two share one, the id tells them apart. */
+export function labels(tables) {
+  const names = tables.map(nameOf);
+  const twice = (name) => names.indexOf(name) !== names.lastIndexOf(name);
+  return new Map(tables.map(({ id }, i) => [id, twice(names[i]) ? `${names[i]} · ${String(id).slice(0, 4)}` : names[i]]));
+}
+
 /** All traces, the number of points hidden by decimation, and the last value of each run. */
 export function buildTraces(tables, options, theme) {
   const { palette } = options;
+  const names = labels(tables);
   const bands = [];
   const behind = [];
   const lines = [];
@@ -32,7 +40,7 @@ export function buildTraces(tables, options, theme) {
     const smooth = options.smoothing > 0;
     const raw = { mean: data.y, sigma: data.error };
     const { mean, sigma } = smooth ? ema(data.y, options.smoothing, data.error) : raw;
-    const trace = (y, more) => ({ ...lineTrace(x, y, start, end, options), name: nameOf(table), ...more });
+    const trace = (y, more) => ({ ...lineTrace(x, y, start, end, options), name: names.get(table.id), ...more });
     const quiet = { hoverinfo: "skip", showlegend: false, legendgroup: table.id };
     if (options.band && sigma) {
       const outline = band(x, mean, sigma, start, end, options.max_points);
@@ -158,7 +166,7 @@ function decades(traces) {
 function yAxis(axis, lines, traces, options) {
   const { log } = options;
   return {
-    ...axis, title: { text: yTitle(options.metric, options.per_site), standoff: 6 }, type: log ? "log" : "linear",
+    ...axis, title: { ...axis.title, text: yTitle(options.metric, options.per_site) }, type: log ? "log" : "linear",
     hoverformat: log ? ".3~e" : ".6~g", exponentformat: "power", dtick: log ? decades(traces) : undefined,
     autorangeoptions: log ? undefined : room(lines, traces),
   };
@@ -170,17 +178,20 @@ export function buildLayout(tables, traces, options, theme, width) {
   const { lines, shapes, annotations } = guides(tables, { ...options, log, narrow }, theme);
   const legend = options.show_legend && tables.length > 0;
   const small = narrow ? 11 : 12;
-  const axis = { gridcolor: theme.grid, zeroline: false, ticks: "outside", tickcolor: theme.grid, automargin: true };
-  const xTitle = { text: X_MODES[options.x_mode].title, standoff: 6 };
+  const axis = {
+    gridcolor: theme.grid, zeroline: false, ticks: "outside", tickcolor: theme.grid, automargin: true,
+    tickfont: { size: small }, title: { standoff: 6, font: { size: 12 } }, // the page's own sizes are too large
+  };
+  const xTitle = { ...axis.title, text: X_MODES[options.x_mode].title };
   return {
-    margin: { l: narrow ? 44 : 60, r: 10, t: legend ? 34 : 12, b: 42 },
+    margin: { l: narrow ? 44 : 60, r: 10, t: legend ? 26 : 10, b: 42 },
     paper_bgcolor: theme.background, plot_bgcolor: theme.background,
     font: { color: theme.text, family: theme.font, size: 12 },
     uirevision: [options.metric, options.x_mode, options.x_log, log, options.per_site].join(),
     hovermode: "x unified",
     hoverlabel: { bgcolor: theme.background, bordercolor: theme.grid, font: { color: theme.text, size: small } },
     showlegend: legend,
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: small }, itemwidth: 30 },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: small }, itemwidth: 30, tracegroupgap: 0 },
     dragmode: narrow ? false : "zoom", shapes, annotations,
     xaxis: { ...axis, title: xTitle, type: options.x_log ? "log" : "linear", nticks: narrow ? 5 : undefined },
     yaxis: yAxis(axis, lines, traces, { ...options, log }),

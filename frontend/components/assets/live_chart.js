@@ -4,11 +4,22 @@ import { getFeed } from "./feed.js";
 import { buildLayout, buildTraces, describe, emptyText, fileName } from "./figure.js";
 import { onTheme, themeColours } from "./theme.js";
 
-const OPTIONS = ["runs", "colours", "metric", "per_site", "x_mode", "x_log", "y_log", "smoothing", "band",
+const OPTIONS = ["heading", "runs", "colours", "metric", "per_site", "x_mode", "x_log", "y_log", "smoothing", "band",
   "reference", "show_legend", "max_points", "palette", "empty_text"];
+const FORMATS = ["png", "svg"];
 const MIN_INTERVAL_MS = 200;
 const STYLE = `
-  .chart { position: relative; width: 100%; height: 100%; min-height: 160px; }
+  .chart { display: flex; flex-direction: column; width: 100%; height: 100%; min-height: 160px; }
+  .head { display: flex; align-items: center; justify-content: space-between; gap: 8px; padding: 0 4px 0 10px; }
+  .heading { font-weight: 500; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+  .save { display: flex; flex: none; }
+  .save button { font: inherit; font-size: 12px; line-height: 18px; padding: 3px 7px; border: 0; border-radius: 6px;
+    background: none; color: var(--panel-primary-color, #1f5fa8); cursor: pointer; }
+  .save button:hover { background: color-mix(in srgb, currentColor 12%, transparent); }
+  .save button:focus-visible { outline: 2px solid currentColor; outline-offset: -2px; }
+  .save button:disabled { opacity: 0.45; cursor: default; }
+  @media (pointer: coarse) { .save button { padding: 9px 12px; } }
+  .stage { position: relative; flex: 1; min-height: 0; }
   .plot { position: absolute; inset: 0; }
   .plot:focus-visible { outline: 2px solid var(--panel-primary-color, #1f5fa8); outline-offset: -2px; }
   .empty { position: absolute; inset: 0; display: flex; align-items: center; justify-content: center;
@@ -44,11 +55,34 @@ class LiveChart {
     el.style.cssText = "display:block;width:100%;height:100%";
     this.root = document.createElement("div");
     this.root.className = "chart";
-    this.root.innerHTML = `<div class="plot" role="img" tabindex="0"></div><div class="empty" role="status"></div>
-      <div class="note" hidden></div><div class="state" role="status" hidden>reconnecting…</div>`;
+    this.root.innerHTML = `<div class="head"><span class="heading"></span><span class="save"></span></div>
+      <div class="stage"><div class="plot" role="img" tabindex="0"></div><div class="empty" role="status"></div>
+      <div class="note" hidden></div><div class="state" role="status" hidden>reconnecting…</div></div>`;
     el.append(plotlyStyle(), this.root);
-    [this.plot, this.empty, this.note, this.badge] = this.root.children;
+    const [head, stage] = this.root.children;
+    [this.plot, this.empty, this.note, this.badge] = stage.children;
+    [this.heading, this.save] = head.children;
+    this.save.append(...FORMATS.map((format) => this.saveButton(format)));
+    this.tell();
     (globalThis.__charts ??= new Set()).add(this); // for tests
+  }
+
+  // Stands beside the heading and not in Plotly's bar: that one appears only under a mouse.
+  saveButton(format) {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", textContent: format.toUpperCase(), disabled: true });
+    button.addEventListener("click", () => this.export(format));
+    return button;
+  }
+
+  tell() {
+    const { heading, metric } = this.model;
+    this.heading.textContent = heading;
+    for (const button of this.save.children) {
+      const words = `Download ${heading || metric} as ${button.textContent}`;
+      button.title = words;
+      button.setAttribute("aria-label", words);
+    }
   }
 
   listen(el) {
@@ -82,6 +116,7 @@ class LiveChart {
   }
 
   onOption(name) {
+    if (name === "heading" || name === "metric") this.tell();
     if (name === "runs") this.feed.want(this, { runs: this.model.runs });
     this.schedule();
   }
@@ -136,6 +171,7 @@ class LiveChart {
     this.empty.hidden = !text;
     this.plot.style.visibility = text ? "hidden" : "visible";
     this.plot.setAttribute("aria-label", describe(last, options));
+    for (const button of this.save.children) button.disabled = Boolean(text);
     this.note.hidden = !drawn;
     this.note.textContent = drawn ? `${drawn} of ${points.toLocaleString("en")} points` : "";
   }
@@ -149,14 +185,11 @@ class LiveChart {
   }
 
   config() {
-    const { Icons } = globalThis.Plotly;
-    const button = (format, icon) => {
-      return { name: format, title: `Download as ${format.toUpperCase()}`, icon, click: () => this.export(format) };
-    };
+    // Under a finger the bar would stay and cover the legend; there one scrolls and does not zoom.
+    const touch = globalThis.matchMedia("(pointer: coarse)").matches;
     return {
-      responsive: false, displaylogo: false, displayModeBar: "hover",
+      responsive: false, displaylogo: false, displayModeBar: touch ? false : "hover",
       modeBarButtonsToRemove: ["lasso2d", "select2d", "toImage", "zoomIn2d", "zoomOut2d"],
-      modeBarButtonsToAdd: [button("png", Icons.camera), button("svg", Icons.disk)],
     };
   }
 

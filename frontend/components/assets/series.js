@@ -6,11 +6,11 @@ export const METRICS = {
   error: { title: "|E − E₀| / |E₀|", log: true },
   variance: { title: "Variance of the local energy", log: true },
   v_score: { title: "V-score", log: true },
-  acceptance: { title: "Acceptance" },
+  acceptance: { title: "Accepted share of moves" },
   r_hat: { title: "Split R̂", guide: 1.01 },
-  ess: { title: "Effective sample size" },
-  jsd: { title: "Jensen–Shannon divergence", log: true, floor: "jsd_floor" },
-  step_seconds: { title: "Seconds per step" },
+  ess: { title: "Effective samples / samples" },
+  jsd: { title: "Jensen–Shannon divergence (bit)", log: true, floor: "jsd_floor" },
+  step_seconds: { title: "Time per step (s)", log: true },
 };
 
 export const X_MODES = {

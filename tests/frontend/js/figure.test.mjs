@@ -109,6 +109,12 @@ test("colours follow the run, not its place; beyond the palette the dash changes
   assert.deepEqual(lineOf([b], "b"), { color: "#D55E00", dash: "dash", width: 2 });
 });
 
+test("runs of one name are told apart by their ids", () => {
+  const shown = [table("abcdef", [-1, -2], { name: "x" }), table("fedcba", [-1, -2], { name: "x" }), table("c", [-1, -2])];
+  const names = traces(shown).traces.filter((t) => t.meta).map((t) => t.name);
+  assert.deepEqual(names, ["x · abcd", "x · fedc", "run c"]);
+});
+
 test("smoothing leaves the raw curve behind; the band belongs to what is drawn", () => {
   const run = table("a", [-15, -19, -18]);
   const plain = traces([run]).traces;
