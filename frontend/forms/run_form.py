@@ -100,7 +100,8 @@ class Section:
         short = [c for c in controls if c.spec.kind != "bool"]
         for control in controls:
             narrowest = "max-content" if control.spec.kind == "bool" else "0"
-            control.widget.styles = {"flex": "1 1 calc(50% - 5px)", "min-width": narrowest}
+            basis = "100%" if control.spec.lines else "calc(50% - 5px)"
+            control.widget.styles = {"flex": f"1 1 {basis}", "min-width": narrowest}
             control.widget.min_width = 0
         self.body.objects = [c.widget for c in [*short, *(c for c in controls if c not in short)]]
         self.select.description = f"{self.entry.get('summary', '')}"

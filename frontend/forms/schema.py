@@ -41,6 +41,11 @@ class Field:
         return self.title if said else f"{self.title} ({self.unit})"
 
     @property
+    def lines(self) -> bool:
+        """Is the text one of several lines? Those get lost in a field of one line."""
+        return self.kind == "text" and "\n" in str(self.default or "")
+
+    @property
     def range(self) -> str:
         """The allowed values in words; empty where everything of the kind is allowed."""
         low = f"≥ {_number(self.minimum)}" if self.minimum is not None else ""
@@ -55,7 +60,7 @@ class Field:
     def tooltip(self) -> str:
         """Meaning, range and default in one short text."""
         parts = [self.help.rstrip("."), f"Range {self.range}" if self.range else ""]
-        if self.default is not None and self.kind != "bool":
+        if self.default is not None and self.kind != "bool" and not self.lines:
             parts.append(f"Default {show(self, self.default)}")
         return ". ".join(filter(None, parts)) + "."
 

@@ -10,6 +10,8 @@ from panel.util.parameters import edit_readonly
 from frontend.forms.schema import Field, FieldError, parse, show
 
 MARGIN = (5, 0)
+TYPED = (pmui.TextInput, pmui.TextAreaInput)
+LINES_SX = {"& textarea": {"fontFamily": "ui-monospace, monospace", "fontSize": "12.5px", "lineHeight": 1.45}}
 
 
 def flag_options(n_axes: int, default: Any = True) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def flag_options(n_axes: int, default: Any = True) -> dict[str, Any]:
     return options
 
 
-def set_text(widget: pmui.TextInput, words: str) -> None:
+def set_text(widget: pmui.TextInput | pmui.TextAreaInput, words: str) -> None:
     """Show `words`, also where something else has been typed but not yet left."""
     widget.value = words
     with edit_readonly(widget):
@@ -42,7 +44,7 @@ class Control:
         self._changed = changed
         self._silent = False
         self.widget = self._build()
-        live = "value_input" if isinstance(self.widget, pmui.TextInput) else "value"
+        live = "value_input" if isinstance(self.widget, TYPED) else "value"
         self.widget.param.watch(self._on_change, live)
 
     def _build(self) -> Any:
@@ -64,6 +66,9 @@ class Control:
             return pmui.Select(options=flag_options(1, spec.default), value=spec.default, size="small", **common)
         text = show(spec, spec.default)
         placeholder = "default" if spec.optional else ""
+        if spec.lines:
+            grow: dict[str, Any] = {"rows": 3, "auto_grow": True, "max_rows": 12, "sx": LINES_SX}
+            return pmui.TextAreaInput(value=text, size="small", **grow, **common)
         return pmui.TextInput(value=text, placeholder=placeholder, size="small", **common)
 
     def _on_change(self, event: Any) -> None:
@@ -77,7 +82,7 @@ class Control:
         Raises:
             FieldError: what is typed does not fit.
         """
-        if isinstance(self.widget, pmui.TextInput):
+        if isinstance(self.widget, TYPED):
             return parse(self.spec, self.widget.value_input or "")
         return self.widget.value
 
@@ -85,7 +90,7 @@ class Control:
         """Show a value without counting it as typed."""
         self._silent = True
         try:
-            if isinstance(self.widget, pmui.TextInput):
+            if isinstance(self.widget, TYPED):
                 set_text(self.widget, show(self.spec, value))
             elif self.spec.kind == "flags":
                 self.axes(len(value) if isinstance(value, (list, tuple)) else 1, value)

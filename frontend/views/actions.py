@@ -155,7 +155,7 @@ class Actions:
     def _clone_dialog(self) -> None:
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (6, 0), "size": "small"}
         self.path = pmui.Select(label="Parameter to change", options={"nothing": ""}, value="", searchable=True, **wide)
-        self.value = pmui.TextInput(label="New value", **wide)
+        self.value = pmui.TextAreaInput(label="New value", rows=1, auto_grow=True, max_rows=10, **wide)
         self.path.param.watch(self._show_old, "value")
         launch = pmui.Button(
             label="Clone and run", color="primary", variant="contained", disable_elevation=True, margin=0
