@@ -32,6 +32,8 @@ dd{margin:0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 dl.wide{grid-template-columns:1fr max-content;margin-top:8px;padding-top:8px;border-top:1px solid color-mix(in srgb,var(--panel-on-surface-color) 10%,transparent)}
 dl.wide dd{text-align:right}
 .note{margin:10px 0 0;padding:7px 10px;border-radius:6px;background:color-mix(in srgb,var(--n) 12%,transparent);overflow-wrap:anywhere}
+.note ul{margin:6px 0 0;padding-left:18px}
+.origin{font-size:12px;overflow-wrap:anywhere}
 .note.error{--n:#c8342b}.note.warning{--n:#d99a00}
 @container (max-width: 330px){dl{grid-template-columns:max-content 1fr}}
 """  # noqa: E501
@@ -74,12 +76,8 @@ def _against(run: Run, scale: str) -> str:
     n = (run.get("n_sites") or 1) if scale == "site" else 1
     sigma = text.finite(reference.get("uncertainty")) or 0.0
     value = text.with_error(energy / n, sigma / n if sigma > 1e-9 else None, 8)
-    bound = {"exact": "", "estimate": ", estimate", "upper": ", upper bound"}.get(str(reference.get("bound")), "")
-    line = f"<div class='line'>Reference <b>{value}</b> ({esc(reference.get('method', ''))}{bound})"
-    source = str(reference.get("source") or "")
-    if source and not source.startswith("computed"):
-        line += f"<span class='quiet'> · {esc(source)}</span>"
-    line += "</div>"
+    line = f"<div class='line'>Reference <b>{value}</b> ({esc(reference.get('method', ''))})</div>"
+    line += f"<div class='line quiet origin'>{esc(_origin(reference))}</div>"
     words, colour = text.verdict(run)
     rel = text.finite(run.get("relative_error"))
     if rel is not None:
@@ -90,6 +88,35 @@ def _against(run: Run, scale: str) -> str:
     return line
 
 
+def _origin(reference: Mapping[str, Any]) -> str:
+    """What kind of number the reference is, how certain, and who found it."""
+    bound = str(reference.get("bound"))
+    parts = [{"exact": "Exact", "estimate": "Estimate", "upper": "Upper bound"}.get(bound, bound.capitalize())]
+    if sigma := text.finite(reference.get("uncertainty")):
+        kind = str(reference.get("uncertainty_kind") or "").replace("_", " ")
+        parts.append(f"E₀ uncertain by {text.small(sigma)}" + (f" ({kind})" if kind else ""))
+    source = str(reference.get("source") or "")
+    parts.append("computed here" if source.startswith("computed") else source)
+    return " · ".join(filter(None, parts))
+
+
+def _red_flag(run: Run) -> str:
+    """No variational energy lies below the exact one: what it may be, the likeliest first."""
+    sigmas = text.below_exact(run)
+    if sigmas is None:
+        return ""
+    result = run.get("result") or {}
+    r_hat = text.finite(result.get("r_hat")) or text.finite(run.get("r_hat"))
+    mixed = "" if r_hat is None else f" Split R̂ is {text.plain(r_hat, 4)}" + (", above 1.01." if r_hat > 1.01 else ".")
+    return (
+        f"<div class='note error'><b>{sigmas:.1f} σ below the exact energy.</b> "
+        "A variational energy cannot be lower, so the sampling or the comparison is at fault:<ul>"
+        f"<li>Chains that have not mixed: more sweeps per draw, a longer warm-up, or exact sampling.{mixed}</li>"
+        "<li>Rare configurations of large weight are missed: more samples. A large variance hints at it.</li>"
+        "<li>The error is underestimated because draws are correlated: see τ and the effective samples.</li></ul></div>"
+    )
+
+
 def phase_words(run: Run) -> str:
     """What the run does now, in words."""
     state, phase = run.get("state"), run.get("phase")
@@ -98,7 +125,7 @@ def phase_words(run: Run) -> str:
     if state == "starting":
         return "starting"
     if state == "running" and phase == "compiling":
-        return "compiling"
+        return "compiling the model"
     if state == "running" and phase == "measure":
         return "final measurement on fresh samples"
     return {"running": "training"}.get(str(state), str(state))
@@ -107,11 +134,12 @@ def phase_words(run: Run) -> str:
 def _progress(run: Run) -> str:
     step, n_steps = run.get("step") or 0, run.get("n_steps") or 1
     words = [f"step {text.count(step)} of {text.count(n_steps)}"]
-    if run.get("state") == "running":
+    training = run.get("state") == "running" and run.get("phase") != "measure"
+    if training:
         words.append(f"{text.count(max(0, n_steps - step))} left")
     if text.finite(run.get("step_seconds")) is not None:
         words.append(f"{text.step_time(run.get('step_seconds'))} per step")
-    if run.get("state") == "running" and text.finite(run.get("eta_seconds")) is not None:
+    if training and text.finite(run.get("eta_seconds")) is not None:
         words.append(f"done in {text.duration(run.get('eta_seconds'))}")
     waiting = run.get("state") in ("queued", "starting") or run.get("phase") in ("compiling", "measure")
     bar = (
@@ -136,9 +164,9 @@ def _numbers(run: Run) -> str:
         ("V-score", text.small(pick("v_score"), 2)),
         ("Acceptance", text.plain(pick("acceptance"), 3)),
         ("Split R̂", text.plain(pick("r_hat"), 4)),
-        ("τ", text.plain(pick("tau"), 3)),
+        ("τ (draws)", text.plain(pick("tau"), 3)),
         ("ESS/samples", text.plain(pick("ess"), 3)),
-        ("JSD", text.small(pick("jsd"), 2)),
+        ("JSD (bit)", text.small(pick("jsd"), 2)),
         ("Samples", text.count(samples)),
         ("Runtime", text.duration(seconds)),
         ("Device", esc(run.get("device") or text.NONE)),
@@ -173,7 +201,8 @@ def summary(run: Run, scale: str = "site", warnings: Sequence[str] = ()) -> str:
     notes = "".join(f"<div class='note warning'>{esc(w)}</div>" for w in warnings)
     if run.get("error"):
         notes += f"<div class='note error'>{esc(run.get('error'))}</div>"
-    return what + _headline(run, scale) + _against(run, scale) + _progress(run) + notes + _numbers(run)
+    head = what + _headline(run, scale) + _against(run, scale)
+    return head + _red_flag(run) + _progress(run) + notes + _numbers(run)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -60,6 +60,13 @@ def _started(run: Run, now: float) -> tuple[float, str]:
     return began, time.strftime("%H:%M" if same_day and ago < 86400 else "%d %b", stamp)
 
 
+def _relative(run: Run, relative: float | None) -> str:
+    shown, sigmas = text.small(relative), text.below_exact(run)
+    if sigmas is None:
+        return shown
+    return f"<b class='flag' title='{sigmas:.1f} σ below the exact energy'>⚑ {shown}</b>"
+
+
 def row(run: Run, slot: int | None, now: float, focused: bool = False) -> dict[str, Any]:
     """The cells of one run; `slot` is its colour while it is drawn."""
     config = run.get("config") or {}
@@ -75,7 +82,8 @@ def row(run: Run, slot: int | None, now: float, focused: bool = False) -> dict[s
     name = html.escape(run.get("name") or run["id"][:8])
     tags = run.get("tags") or []
     mark = " <i class='muted'>archived</i>" if run.get("archived") else ""
-    eta = text.finite(run.get("eta_seconds")) if run.get("state") == "running" else None
+    training = run.get("state") == "running" and run.get("phase") != "measure"
+    eta = text.finite(run.get("eta_seconds")) if training else None
     return {
         "id": run["id"],
         "shown": 0.0 if slot is None else 1.0,
@@ -89,7 +97,7 @@ def row(run: Run, slot: int | None, now: float, focused: bool = False) -> dict[s
         "energy": NAN if energy is None else energy,
         "energy_text": text.with_error(energy, error),
         "relative": NAN if relative is None else relative,
-        "relative_text": text.small(relative),
+        "relative_text": _relative(run, relative),
         "eta": NAN if eta is None else eta,
         "eta_text": text.brief(eta) if eta is not None else "",
         "model": text.model(config),

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import panel_material_ui as pmui
 import pytest
 
 from frontend.figures import rows, text
 from frontend.figures.details import comparison, differences, flatten, summary
 from frontend.forms import FieldError, RunForm, field, fields, locate, parse, split_tags
-from frontend.forms.schema import show
-from frontend.forms.widgets import flag_options
+from frontend.forms.schema import Field, show
+from frontend.forms.widgets import Control, flag_options
 from frontend.views.actions import as_value, merge_patch
 from nqs_core.catalog import catalog
 from nqs_core.config import parse as parse_config
@@ -236,11 +237,11 @@ def test_names_are_never_markup() -> None:
 
 def test_only_changed_cells_are_sent() -> None:
     old = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2"), 1, 2.0)]
-    new = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2", energy=-2.5), 1, 2.0)]
+    new = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2", energy=-1.9), 1, 2.0)]
     changed = rows.changes(old, new)
     assert changed is not None
     assert set(changed) == {"energy", "energy_text"}
-    assert changed["energy"] == [(1, -1.25)]
+    assert changed["energy"] == [(1, -0.95)]
     assert rows.changes(old, old[:1]) is None
     assert rows.changes(old, old) == {}
 
@@ -268,6 +269,29 @@ def test_a_run_below_the_exact_energy_is_flagged() -> None:
     assert text.verdict(run(energy=-2.1, energy_error=0.01))[1] == "error"
     assert text.verdict(run(energy=-2.0019, energy_error=0.01))[1] == "success"
     assert text.verdict(run(reference=None)) == ("", "info")
+    flagged = run(energy=-2.1, energy_error=0.01)
+    assert "A variational energy cannot be lower" in summary(flagged)
+    assert "class='flag'" in rows.row(flagged, 0, 2.0)["relative_text"]
+    for fine in (
+        run(energy=-2.0019, energy_error=0.01),
+        {**flagged, "reference": {**flagged["reference"], "bound": "upper"}},
+    ):
+        assert "cannot be lower" not in summary(fine)
+        assert "class='flag'" not in rows.row(fine, 0, 2.0)["relative_text"]
+
+
+def test_a_reference_says_how_certain_it_is_and_who_found_it() -> None:
+    reference = {"energy": -2.0, "method": "DMRG", "bound": "estimate", "uncertainty": 2e-4, "source": "Li 2020"}
+    words = summary(run(reference=reference))
+    assert "Estimate · E₀ uncertain by 2.0e−4 · Li 2020" in words
+    assert "Exact · computed here" in summary(run(reference={**RUN["reference"], "source": "computed, ed.py"}))
+
+
+def test_text_of_several_lines_keeps_them() -> None:
+    control = Control(Field(name="strings", title="Strings", kind="text", default="-1 Z0\n-1 X0"), lambda: None)
+    assert isinstance(control.widget, pmui.TextAreaInput)
+    control.set("1 Z0\n2 X0")
+    assert control.value == "1 Z0\n2 X0"
 
 
 def test_one_parameter_becomes_a_merge_patch() -> None:
