@@ -64,7 +64,12 @@ class RunsPage:
             pmui.Grid(plots, size={"xs": 12, "lg": 8}), pmui.Grid(self.focus, size={"xs": 12, "lg": 4}),
             container=True, spacing=0, sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
-        self.main.objects = [self.banner, self.table.panel(), grid, *self.actions.dialogs()]
+        opener = pmui.Button(
+            label="New run", icon="add", color="primary", variant="contained", disable_elevation=True, size="small",
+            margin=0, sx={"display": {"xs": "inline-flex", "md": "none"}},
+        )  # fmt: skip
+        opener.on_click(lambda event: setattr(self.page, "sidebar_open", True))
+        self.main.objects = [self.banner, self.table.panel(opener), grid, *self.actions.dialogs()]
         self.page.sidebar = self.launch.view()
         view.param.watch(lambda *events: self._refresh_focus(), ["focused", "scale"])
         view.param.watch(lambda *events: self.table.refresh(), ["selected", "focused"])
@@ -151,6 +156,8 @@ class RunsPage:
     async def _launched(self, run: Run) -> None:
         self.hub.put(run)
         self.view.show(run["id"], self.hub.runs)
+        if self._told is not None and self._told[0] < WIDE:  # the form covers what one wants to see now
+            self.page.sidebar_open = False
         self._refresh()
 
     def _on_browser(self, width: int, local: dict[str, str], session: dict[str, str]) -> None:

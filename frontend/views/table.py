@@ -38,6 +38,7 @@ CSS = (
 .tag{display:inline-block;padding:0 7px;margin-right:4px;border-radius:5px;font-size:11.5px;line-height:18px;background:color-mix(in srgb,var(--panel-on-surface-color) 9%,transparent)}
 .muted{opacity:.75;font-size:11.5px}
 .focus{font-weight:650}
+.flag{color:color-mix(in srgb,#c8342b 72%,var(--panel-on-surface-color))}
 """  # noqa: E501
 )
 
@@ -53,7 +54,7 @@ class RunsTable:
         small: dict[str, Any] = {"size": "small", "margin": 0, "align": "center", "sx": COMPACT_SX}
         self.search = pmui.TextInput(placeholder="Search", width=150, **small)
         self.state = pmui.Select(options=STATE_FILTERS, value=(), width=120, label="", **small)
-        self.tag = pmui.Select(options={"Any tag": ""}, value="", width=110, label="", **small)
+        self.tag = pmui.Select(options={"Any tag": ""}, value="", width=110, label="", visible=False, **small)
         self.archived = pmui.Switch(label="Archived", value=False, **small)
         titles = {title: key for key, (title, _, _) in rows.COLUMNS.items() if title}
         self.columns = pmui.CheckBoxGroup(
@@ -83,7 +84,8 @@ class RunsTable:
             stylesheets=[CSS],
         )  # fmt: skip
 
-    def panel(self) -> Any:
+    def panel(self, *first: Any) -> Any:
+        """The card; `first` stands before the filters."""
         self.popup = pmui.Popup(
             pn.Column(self.columns, margin=12), open=False, close_on_click=True,
             anchor_origin={"horizontal": "right", "vertical": "bottom"},
@@ -93,7 +95,7 @@ class RunsTable:
             icon="view_column", description="Columns", size="small", margin=(0, 2), attached=[self.popup]
         )
         opener.on_click(lambda event: setattr(self.popup, "open", True))
-        tools = [self.search, self.state, self.tag, self.archived, opener]
+        tools = [*first, self.search, self.state, self.tag, self.archived, opener]
         return theme.card(self.table, self.empty, title="Runs", tools=tools)
 
     def recall(self, columns: str) -> None:
@@ -141,7 +143,7 @@ class RunsTable:
         self._tell_empty(bool(new))
         tags = {"Any tag": "", **{t: t for t in rows.all_tags(self._hub.runs.values())}}
         if tags != self.tag.options:
-            self.tag.options = tags
+            self.tag.param.update(options=tags, visible=len(tags) > 1)
 
     def _tell_empty(self, any_row: bool) -> None:
         words = (
