@@ -1,12 +1,15 @@
 """Reference energies: closed forms, exact diagonalisation, the shipped table, and how they match a run."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nqs_core.config import RunConfig, Spec
 from nqs_core.errors import ConfigError, NQSError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
 from nqs_core.lattices import LATTICES
-from nqs_core.reference import analytic, exact, matching, momentum
+from nqs_core.reference import analytic, dmrg, exact, matching, momentum
+from nqs_core.reference.fit import Extrapolation, extrapolate
 from nqs_core.reference.literature import data_folder, load_table
 from nqs_core.reference.result import Reference, Verdict, relative_error, verdict
 from nqs_core.sector import Sector
@@ -16,15 +19,17 @@ __all__ = [
     "Reference",
     "Verdict",
     "compute",
+    "conclude",
     "data_folder",
     "estimate",
     "load_table",
+    "plan_dmrg",
     "relative_error",
     "verdict",
 ]
 
 FAILURES = (NQSError, RuntimeError, ArithmeticError, np.linalg.LinAlgError)  # ARPACK's are RuntimeErrors
-METHODS = ("auto", "analytic", "exact")
+METHODS = ("auto", "analytic", "exact", "dmrg")
 LANCZOS = "sparse Lanczos (ARPACK) in symmetry blocks"
 
 
@@ -57,17 +62,19 @@ def compute(
     Fewer than `levels` come back only where the sector has fewer states.
 
     Args:
-        method: "analytic" (closed forms), "exact" (Lanczos) or "auto" (the first that applies).
+        method: "analytic" (closed forms), "exact" (Lanczos), "auto" (the first of these that applies) or "dmrg".
         memory_limit: in bytes; a computation that needs more is refused before it allocates.
 
     Raises:
         ConfigError: the configuration does not fit together, or no closed form is known and one was asked for.
-        TooLargeError: exact diagonalisation would exceed `memory_limit`.
+        TooLargeError: exact diagonalisation or DMRG would exceed `memory_limit`.
     """
     if levels < 1:
         raise ConfigError(f"levels = {levels}: at least 1 is needed")
     if method not in METHODS:
         raise ConfigError(f"unknown reference method {method!r}; choose one of {', '.join(METHODS)}")
+    if method == "dmrg":
+        return [_by_dmrg(config, levels, memory_limit)]
     hamiltonian, labels = system(config)
     key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config.sector)
     closed = None if method == "exact" else _closed(hamiltonian, labels, levels)
@@ -104,3 +111,53 @@ def _closed(hamiltonian: Hamiltonian, labels: exact.Labels, levels: int) -> anal
     if labels.momentum is not None or labels.spin_flip is not None:
         return None
     return analytic.closed_form(hamiltonian, labels.sz, levels)
+
+
+def plan_dmrg(
+    config: RunConfig, chi: Sequence[int] | None = None, memory_limit: float = exact.MEMORY_LIMIT
+) -> dmrg.Plan:
+    """What DMRG of the ground state in the sector of `config` would take; `dmrg.Job` does it.
+
+    Raises:
+        ConfigError: the configuration does not fit together, or DMRG does not know the Hamiltonian or the sector.
+        TooLargeError: the estimates of time or memory exceed the limits.
+    """
+    hamiltonian, labels = system(config)
+    fields, _ = matching.canonical(config)
+    if fields["hamiltonian"] in ("heisenberg", "j1j2"):  # every multiplet has a member there
+        ground_sz = fields["n_sites"] % 2 / 2
+    else:
+        ground_sz = 0.0 if "Sz=0" in matching.ground_sectors(fields, "full") else None
+    return dmrg.plan(hamiltonian, labels, ground_sz, chi, memory_limit=memory_limit)
+
+
+def conclude(config: RunConfig, points: Sequence[dmrg.Point]) -> tuple[Reference, Extrapolation]:
+    """The reference that finished bond dimensions give: extrapolated where a fit is accepted, else the last energy.
+
+    Raises:
+        ConfigError: no bond dimension is finished.
+    """
+    if not points:
+        raise ConfigError("DMRG ended before the first bond dimension was finished")
+    found = extrapolate(
+        [p.chi for p in points],
+        [p.energy for p in points],
+        [p.truncation_error for p in points],
+        [p.variance for p in points],
+        [p.converged for p in points],
+    )
+    key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config.sector)
+    source = f"TeNPy, chi = {', '.join(str(p.chi) for p in points)}"
+    if found.uncertainty is None:
+        return Reference(found.energy, "dmrg", "upper", None, "not given", source, sector, 0, key), found
+    kind = "half width"
+    return Reference(
+        found.energy, "dmrg extrapolated", "estimate", found.uncertainty, kind, source, sector, 0, key
+    ), found
+
+
+def _by_dmrg(config: RunConfig, levels: int, memory_limit: float) -> Reference:
+    if levels > 1:
+        raise ConfigError(f"levels = {levels}: DMRG gives the ground state of a sector only")
+    job = dmrg.Job(plan_dmrg(config, memory_limit=memory_limit))
+    return conclude(config, [event for event in job.events() if isinstance(event, dmrg.Point)])[0]

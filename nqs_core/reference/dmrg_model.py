@@ -1,0 +1,118 @@
+"""A Hamiltonian's Pauli strings on the chain of a matrix product state: order, conserved charge, start, operators."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from nqs_core.errors import ConfigError
+from nqs_core.lattices import Lattice
+from nqs_core.operators import Terms
+from nqs_core.reference.exact import Labels
+
+_NAMES = {"X": "Sigmax", "Y": "Sigmay", "Z": "Sigmaz"}
+_EXCHANGED = {"X": "Sigmaz", "Y": "Sigmay", "Z": "Sigmax"}  # turned by π about x + z; Y changes its sign
+Strings = dict[tuple[int, ...], dict[str, float]]  # Pauli letters and coefficients by positions in rising order
+
+
+def order(lattice: Lattice, terms: Sequence[Terms]) -> np.ndarray:
+    """order[k]: the site at position k. Row-major, with the axes in the order that puts fewest bonds across a cut."""
+    n, extent = lattice.n_sites, lattice.extent
+    if n % math.prod(extent):
+        return np.arange(n)
+    grid = np.arange(n).reshape(*extent, -1)
+    pairs = np.concatenate(
+        [np.zeros((0, 2), int), *(np.reshape(t.sites, (-1, 2)) for t in terms if len(t.operators) == 2)]
+    )
+    found = []
+    for axes in itertools.permutations(range(len(extent))):
+        order = grid.transpose(*axes, len(extent)).reshape(-1)
+        ends = np.sort(np.argsort(order)[pairs], axis=1)
+        change = np.bincount(ends[:, 0], minlength=n) - np.bincount(ends[:, 1], minlength=n)
+        found.append((int(np.cumsum(change).max()), axes, order))
+    return min(found, key=lambda f: f[:2])[2]
+
+
+def strings(terms: Sequence[Terms], order: np.ndarray) -> Strings:
+    position = np.argsort(order)
+    found: Strings = {}
+    for letters, sites, coefficient in terms:
+        places = position[np.reshape(sites, (-1, len(letters)))]
+        values = np.broadcast_to(np.asarray(coefficient, float), (len(places),))
+        for place, value in zip(places.tolist(), values.tolist(), strict=True):
+            where, what = zip(*sorted(zip(place, letters, strict=True)), strict=True)
+            row = found.setdefault(where, {})
+            row["".join(what)] = row.get("".join(what), 0.0) + value
+    kept = {where: {p: c for p, c in row.items() if c} for where, row in found.items()}
+    return {where: row for where, row in kept.items() if row}
+
+
+def conserved(strings: Strings) -> str | None:
+    """ "parity" (flip of all spins) where only σᶻσᶻ and σˣ occur: its ground sector is known; else "Sz" or None."""
+    used = {letters for row in strings.values() for letters in row}
+    if used <= {"ZZ", "X"}:
+        return "parity"
+    same = all(math.isclose(row.get("XX", 0.0), row.get("YY", 0.0), rel_tol=1e-12) for row in strings.values())
+    return "Sz" if same and used <= {"XX", "YY", "ZZ", "Z"} else None
+
+
+def start(
+    lattice: Lattice, order: np.ndarray, strings: Strings, charge: str | None, labels: Labels, ground_sz: float | None
+) -> list[str]:
+    """A product state in the sector, site by site; in the basis of x where z and x are exchanged."""
+    n = lattice.n_sites
+    if labels.momentum is not None:
+        raise ConfigError("DMRG knows no momentum: leave sector.momentum away, or use exact diagonalisation")
+    if charge != "Sz":
+        if labels.sz is not None:
+            raise ConfigError(f"sector.sz = {labels.sz:g} needs a Hamiltonian that conserves S^z")
+        if labels.spin_flip is not None and charge is None:
+            raise ConfigError("sector.spin_flip: DMRG holds it only where the strings are ZZ and X")
+        # Along the fields: the ground state is positive in the basis of z, hence in this sector.
+        state = ["down" if strings.get((k,), {}).get("X", 0.0) > 0 else "up" for k in range(n)]
+        if labels.spin_flip is not None and (-1) ** state.count("down") != labels.spin_flip:
+            state[n // 2] = "up" if state[n // 2] == "down" else "down"
+        return state
+    if labels.spin_flip is not None:
+        raise ConfigError("sector.spin_flip: DMRG holds it only where the strings are ZZ and X")
+    sz = ground_sz if labels.sz is None else labels.sz
+    if sz is None:
+        raise ConfigError("DMRG of this Hamiltonian needs a sector of total S^z: set sector.sz")
+    colour = lattice.sublattice()
+    up = (np.arange(n) % 2 if colour is None else np.asarray(colour)[order]) == 0
+    surplus = int(up.sum()) - round(n / 2 + sz)
+    middle_first = sorted(np.flatnonzero(up == (surplus > 0)).tolist(), key=lambda k: abs(k - n / 2))
+    up[middle_first[: abs(surplus)]] = surplus < 0
+    return ["up" if u else "down" for u in up]
+
+
+def operators(strings: Strings, charge: str | None) -> tuple[list[list], list[list]]:
+    """On-site terms [name, site, coefficient] and couplings [name, name, i, j, coefficient] as TeNPy names them."""
+    onsite: list[list] = []
+    couplings: list[list] = []
+    for where, row in sorted(strings.items()):
+        for letters, value in row.items():
+            if charge == "Sz":
+                if letters == "XX":  # with the equal YY: 2 (S⁺S⁻ + S⁻S⁺)
+                    couplings += [["Sp", "Sm", *where, 2 * value], ["Sm", "Sp", *where, 2 * value]]
+                elif letters != "YY":
+                    names = [_NAMES[p] for p in letters]
+                    (couplings if len(names) == 2 else onsite).append([*names, *where, value])
+            else:
+                sign = (-1) ** letters.count("Y")
+                names = [_EXCHANGED[p] for p in letters]
+                (couplings if len(names) == 2 else onsite).append([*names, *where, sign * value])
+    return onsite, couplings
+
+
+def mpo_dimension(n: int, couplings: Sequence[Sequence]) -> int:
+    """2 and, across the widest cut, one for each left operator that waits for a partner."""
+    last: dict[tuple[str, int], int] = {}
+    for first, _, i, j, _ in couplings:
+        last[first, i] = max(last.get((first, i), 0), j)
+    change = np.zeros(n + 1, int)
+    for (_, i), j in last.items():
+        change[i] += 1
+        change[j] -= 1
+    return 2 + int(np.cumsum(change).max())
