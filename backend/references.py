@@ -6,6 +6,7 @@ import csv
 import functools
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from backend.models import reference_energies, reference_series
 from backend.store import reading
 from nqs_core.config import RunConfig
 from nqs_core.errors import TooLargeError
-from nqs_core.reference import FAILURES, Reference, compute, data_folder, estimate, load_table
+from nqs_core.reference import FAILURES, Reference, compute, data_folder, estimate, load_table, verdict
 from nqs_core.reference.literature import as_reference, best
 from nqs_core.reference.matching import Fields, canonical, ground_sectors, key, sector_label
 
@@ -128,6 +129,24 @@ def as_dict(reference: Reference) -> dict[str, Any]:
     names = ("energy", "method", "bound", "uncertainty", "uncertainty_kind", "source", "sector", "level", "key")
     label = f"{_BOUNDS[reference.bound]} ({reference.method})"
     return {name: getattr(reference, name) for name in names} | {"label": label}
+
+
+def judge(run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the energy of a run means against its reference; None where one of the two is missing.
+
+    `kind` and `text` are those of `nqs_core.reference.verdict`.
+    """
+    known, energy, error = run["reference"], run["energy"], run["energy_error"]
+    if energy is None or known is None or known.get("energy") is None:
+        return None
+    labels: dict[str, Any] = dict.fromkeys(
+        ("method", "uncertainty_kind", "source", "sector", "key"), ""
+    )  # not asked for
+    reference = Reference(
+        known["energy"], bound=known["bound"], uncertainty=known.get("uncertainty"), level=0, **labels
+    )
+    found = verdict(energy, math.inf if error is None else error, reference)  # without an error bar all is possible
+    return {"kind": found.kind, "text": found.text}
 
 
 def _in_table(engine: Engine, fields: Fields, factor: float, sector: str) -> Reference | None:

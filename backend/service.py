@@ -123,7 +123,7 @@ class Service:
             runs, total = store.list_runs(self.engine, **filters)
         except ValueError as error:
             raise Invalid([("sort", str(error))]) from None
-        return {"runs": runs, "total": total}
+        return {"runs": [_judged(run) for run in runs], "total": total}
 
     def run(self, run_id: str) -> dict[str, Any]:
         """One run.
@@ -134,7 +134,7 @@ class Service:
         run = store.get_run(self.engine, run_id) if RUN_ID.fullmatch(run_id) else None
         if run is None:
             raise NotFound(f"there is no run {run_id[:60]!r}")
-        return run
+        return _judged(run)
 
     def update(self, run_id: str, body: Any) -> dict[str, Any]:
         """Change name, tags, notes or whether it is archived."""
@@ -179,6 +179,10 @@ class Service:
         self.run(run_id)
         events, last = store.read_events(self.engine, run_id, after, limit)
         return {"events": events, "last_seq": last}
+
+
+def _judged(run: dict[str, Any]) -> dict[str, Any]:
+    return {**run, "verdict": references.judge(run)}
 
 
 def merge(target: Any, patch: Any) -> Any:

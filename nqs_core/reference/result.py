@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Bound = Literal["exact", "estimate", "upper"]
+ROUNDING = 2.0**-23  # relative; energies are sums in single precision
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,18 @@ def relative_error(energy: float | None, reference: Reference | None) -> float |
 def verdict(energy: float, error: float, reference: Reference) -> Verdict:
     """What a final energy with its standard error means against `reference`.
 
-    An energy below the reference by more than 3 standard errors (joined with the uncertainty of an estimate) is
-    impossible for an exact reference, doubtful for an estimate, and an improvement on an upper bound.
+    An energy below the reference by more than 3 standard errors (joined with the uncertainty of an estimate and
+    with rounding) is impossible for an exact reference, doubtful for an estimate, and an improvement on an upper bound.
     """
     difference = energy - reference.energy
     relative = relative_error(energy, reference)
+    margin = 3 * math.hypot(error, reference.uncertainty or 0.0, ROUNDING * reference.energy)
     if reference.bound == "upper":
-        if difference < 0:
+        if difference < -margin:
             return Verdict("beaten", None, f"below the best known upper bound by {-difference:.3g}: an improvement")
+        if difference < 0:
+            return Verdict("above", None, "at the best known upper bound, within 3 σ")
         return Verdict("above", None, f"above the best known upper bound by {difference:.3g}")
-    margin = 3 * math.hypot(error, reference.uncertainty or 0.0)
     if difference < -margin:
         return Verdict(
             "flag",

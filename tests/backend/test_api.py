@@ -186,7 +186,7 @@ def test_a_run_is_stored_with_every_default_and_its_reference(api: httpx.Client)
     assert run["reference"]["bound"] == "exact"
     for name in (
         "id", "phase", "step", "n_steps", "energy", "energy_error", "relative_error", "attempt", "pid", "tags",
-        "archived",
+        "archived", "verdict",
     ):  # fmt: skip
         assert name in run
 
@@ -257,6 +257,21 @@ def test_an_active_run_is_not_deleted(api: httpx.Client, engine: Engine) -> None
     assert answer.status_code == 409
     assert "stop it" in answer.json()["detail"]
     assert api.post(f"/api/runs/{feeder.run}/stop").json()["desired"] == "stop"
+
+
+def test_an_energy_is_judged_in_the_list_and_alone(api: httpx.Client, engine: Engine) -> None:
+    for run in api.get("/api/runs", params={"state": "queued", "archived": "any", "limit": 1000}).json()["runs"]:
+        api.post(f"/api/runs/{run['id']}/stop")
+    run = api.get(f"/api/runs/{submit(api, name='judged')}").json()
+    assert run["verdict"] is None
+    assert store.claim_next(engine) == (run["id"], 1)
+    assert store.claim_attempt(engine, run["id"], 1, "token", pid=1, host="here", slot=None) is not None
+    result = {"energy": run["reference"]["energy"] - 1.0, "energy_error": 0.1}
+    assert store.finish(engine, run["id"], 1, "token", "done", result=result)
+    run = api.get(f"/api/runs/{run['id']}").json()
+    assert run["verdict"]["kind"] == "flag"
+    assert "below the exact reference by 1," in run["verdict"]["text"]
+    assert api.get("/api/runs", params={"search": "judged"}).json()["runs"] == [run]
 
 
 def test_clone_with_a_merge_patch(api: httpx.Client) -> None:

@@ -189,6 +189,28 @@ def test_a_failed_computation_is_no_failure_of_the_run(
     assert console.find_reference(unlisted) is None
 
 
+@pytest.mark.parametrize(
+    ("energy", "error", "bound", "uncertainty", "kind"),
+    [
+        (-9.99, 0.01, "exact", None, "error"),
+        (-10.04, 0.01, "exact", None, "flag"),
+        (-10.04, 0.01, "estimate", 0.02, "error"),
+        (-10.04, None, "exact", None, "error"),
+        (-10.04, 0.01, "upper", None, "beaten"),
+    ],
+)
+def test_an_energy_is_judged_with_the_uncertainty_of_both(
+    energy: float, error: float | None, bound: str, uncertainty: float | None, kind: str
+) -> None:
+    known = {"energy": -10.0, "method": "m", "bound": bound, "uncertainty": uncertainty}
+    found = references.judge({"energy": energy, "energy_error": error, "reference": known})
+    assert found is not None
+    assert found["kind"] == kind
+    assert found["text"]
+    assert references.judge({"energy": None, "energy_error": None, "reference": known}) is None
+    assert references.judge({"energy": energy, "energy_error": error, "reference": None}) is None
+
+
 def test_search_and_page(engine: sa.Engine) -> None:
     references.load(engine)
     everything, total = references.search(engine, limit=5)

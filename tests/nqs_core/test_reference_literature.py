@@ -113,6 +113,10 @@ def test_relative_errors_are_signed_and_given_only_where_they_mean_something():
         (-10.08, 0.01, ref("estimate", uncertainty=0.02), "flag"),
         (-9.9, 0.01, ref("upper"), "above"),
         (-10.1, 0.01, ref("upper"), "beaten"),
+        (-10.02, 0.01, ref("upper"), "above"),
+        (-10.000001, 0.0, ref("exact"), "error"),  # rounding in single precision
+        (-10.0001, 0.0, ref("exact"), "flag"),
+        (-20.0, math.inf, ref("exact"), "error"),  # the error is not known
     ],
 )
 def test_verdicts(energy, error, against, kind):
