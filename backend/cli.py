@@ -70,7 +70,22 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--data-dir", type=Path, help=folder)
     export.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
     export.set_defaults(command=_export)
+
+    _add_ising(commands.add_parser("ising", help="simulate the classical 2D Ising model"))
     return parser
+
+
+def _add_ising(ising: argparse.ArgumentParser) -> None:
+    names = "metropolis (default), heat_bath, wolff, swendsen_wang or kawasaki"
+    ising.add_argument("--size", type=int, default=64, metavar="L", help="sites along each axis; default: 64")
+    ising.add_argument("--temperature", type=float, required=True, metavar="T", help="in J/k_B; critical at 2.2692")
+    ising.add_argument("--field", type=float, default=0.0, metavar="H", help="in J; default: 0")
+    ising.add_argument("--sweeps", type=int, default=500, metavar="N", help="a fifth is not measured; default: 500")
+    ising.add_argument("--algorithm", default="metropolis", metavar="NAME", help=names)
+    ising.add_argument("--start", default="random", metavar="HOW", help="random (default) or up")
+    ising.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    ising.add_argument("--gif", type=Path, metavar="FILE", help="write an animation of the lattice")
+    ising.set_defaults(command=_ising)
 
 
 def _port(text: str) -> int:
@@ -198,6 +213,12 @@ def _export(args: argparse.Namespace) -> int:
     else:
         _out(content)
     return 0
+
+
+def _ising(args: argparse.Namespace) -> int:
+    from backend import ising
+
+    return ising.command(args)
 
 
 def _out(content: bytes) -> None:

@@ -21,13 +21,14 @@ class Kawasaki(Algorithm):
 
     def sweep(self, model: Ising, sigma: Spins, rng: np.random.Generator) -> tuple[Spins, Counts]:
         sigma = sigma.copy()
-        counts = Counts()
+        proposed = accepted = 0
         starts = (np.array([0]),) if model.size == 2 else spaced(model.size, 3)
         for view in (sigma, sigma.T):  # bonds along rows, then along columns
             for rows in spaced(model.size, 2):
                 for first in starts:
-                    counts = counts.plus(_exchange(view, rows, first, model.temperature, rng))
-        return sigma, counts
+                    asked, done = _exchange(view, rows, first, model.temperature, rng)
+                    proposed, accepted = proposed + asked, accepted + done
+        return sigma, Counts(proposed, accepted)
 
     def tuned(self, model: Ising, counts: Counts) -> "Kawasaki":
         return self
@@ -35,23 +36,22 @@ class Kawasaki(Algorithm):
 
 def _exchange(
     view: np.ndarray, rows: np.ndarray, first: np.ndarray, temperature: float, rng: np.random.Generator
-) -> Counts:
-    """Offer the pairs (row, first), (row, first + 1) an exchange, in place."""
+) -> tuple[int, int]:
+    """Offer the pairs (row, first), (row, first + 1) an exchange, in place; how many were asked and did."""
     size = len(view)
-    second = (first + 1) % size
-    left, right = np.ix_(rows, first), np.ix_(rows, second)
-    a, b = view[left], view[right]
-    above = np.ix_((rows - 1) % size, first), np.ix_((rows - 1) % size, second)
-    difference = view[above[0]] - view[above[1]]
+    rows, second = rows[:, None], (first + 1) % size
+    a, b = view[rows, first], view[rows, second]
+    above = (rows - 1) % size
+    difference = view[above, first] - view[above, second]
     if size > 2:
-        below = np.ix_((rows + 1) % size, first), np.ix_((rows + 1) % size, second)
-        difference += view[below[0]] - view[below[1]]
-        difference += view[np.ix_(rows, (first - 1) % size)] - view[np.ix_(rows, (second + 1) % size)]
+        below = (rows + 1) % size
+        difference += view[below, first] - view[below, second]
+        difference += view[rows, (first - 1) % size] - view[rows, (second + 1) % size]
     draw = rng.random(a.shape)
     proposed = (a != b) & (draw < ASK)
     accepted = proposed & (draw < ASK * boltzmann((a - b) * difference, temperature))
-    view[left], view[right] = np.where(accepted, b, a), np.where(accepted, a, b)
-    return Counts(int(np.count_nonzero(proposed)), int(np.count_nonzero(accepted)))
+    view[rows, first], view[rows, second] = np.where(accepted, b, a), np.where(accepted, a, b)
+    return int(np.count_nonzero(proposed)), int(np.count_nonzero(accepted))
 
 
 @lru_cache(maxsize=8)

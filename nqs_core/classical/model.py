@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, Int8
@@ -91,6 +90,6 @@ def sublattices(size: int) -> tuple[Bool[np.ndarray, "size size"], ...]:
     return tuple(colours == k for k in range(n_colours))
 
 
-def _within(name: str, value: Any, low: float, high: float, unit: str) -> None:
+def _within(name: str, value: float | int, low: float | int, high: float | int, unit: str) -> None:
     if not low <= value <= high:  # also refuses NaN
         raise ConfigError(f"{name} must be between {low:g} and {high:g}{unit}; given: {value:g}")
