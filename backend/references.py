@@ -139,12 +139,9 @@ def judge(run: Mapping[str, Any]) -> dict[str, Any] | None:
     known, energy, error = run["reference"], run["energy"], run["energy_error"]
     if energy is None or known is None or known.get("energy") is None:
         return None
-    labels: dict[str, Any] = dict.fromkeys(
-        ("method", "uncertainty_kind", "source", "sector", "key"), ""
-    )  # not asked for
-    reference = Reference(
-        known["energy"], bound=known["bound"], uncertainty=known.get("uncertainty"), level=0, **labels
-    )
+    unused: dict[str, Any] = dict.fromkeys(("method", "uncertainty_kind", "source", "sector", "key"), "")
+    about = {"energy": known["energy"], "bound": known["bound"], "uncertainty": known.get("uncertainty"), "level": 0}
+    reference = Reference(**about, **unused)
     found = verdict(energy, math.inf if error is None else error, reference)  # without an error bar all is possible
     return {"kind": found.kind, "text": found.text}
 
