@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     reference = commands.add_parser("reference", help="compute the lowest energies of a configuration")
     reference.add_argument("config", metavar="CONFIG", help="JSON file, or - for standard input")
     reference.add_argument("--levels", type=int, default=1, metavar="K", help="how many levels; default: 1")
+    how = "auto: exact, else DMRG where that is too large; default: auto"
+    reference.add_argument("--method", choices=("auto", "exact", "dmrg"), default="auto", help=how)
+    reference.add_argument("--chi", type=_bonds, metavar="N,N,...", help="bond dimensions of DMRG, rising")
     reference.add_argument("--out", type=Path, metavar="FILE", help="write the result as JSON")
     reference.set_defaults(command=_reference)
 
@@ -92,6 +95,13 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; choose 0 to 65535")
     return int(text)
+
+
+def _bonds(text: str) -> tuple[int, ...]:
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of bond dimensions such as 25,50,100,200")
+    return tuple(int(word) for word in words)
 
 
 def _settings(**given: Any) -> Settings:
@@ -177,12 +187,14 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _reference(args: argparse.Namespace) -> int:
+    if args.chi is not None and args.method == "exact":
+        raise CommandError("--chi belongs to --method dmrg")
     config = read_config(args.config)
     check_writable(args.out)
     _prepare_jax()
     from backend import console
 
-    console.reference(config, args.levels, args.out)
+    console.reference(config, args.levels, args.out, args.method, args.chi)
     return 0
 
 

@@ -9,11 +9,23 @@ from typing import Any
 
 from tqdm import tqdm
 
+from backend import console_dmrg
 from backend.strict import dumps
 from nqs_core import driver, problem
 from nqs_core.config import RunConfig
+from nqs_core.errors import ConfigError, NQSError, TooLargeError
 from nqs_core.events import MetricsEvent, StateEvent
-from nqs_core.reference import FAILURES, Reference, compute, estimate, literature, matching, relative_error
+from nqs_core.reference import (
+    FAILURES,
+    Reference,
+    compute,
+    dmrg,
+    estimate,
+    literature,
+    matching,
+    plan_dmrg,
+    relative_error,
+)
 
 LOG = logging.getLogger("spinscope.console")
 RESULT = (
@@ -85,28 +97,66 @@ def _listed(config: RunConfig) -> Reference | None:
     return literature.as_reference(rows[0], factor) if rows else None
 
 
-def reference(config: RunConfig, levels: int, out: Path | None) -> None:
+def reference(
+    config: RunConfig, levels: int, out: Path | None, method: str = "auto", chi: tuple[int, ...] | None = None
+) -> None:
     """The lowest `levels` total energies of the system and sector of `config`.
 
+    Args:
+        method: "exact" (closed form or Lanczos), "dmrg", or "auto": exact, else DMRG where that is too large.
+
     Raises:
-        NQSError: the configuration is wrong, or too large to be solved exactly.
+        NQSError: the configuration is wrong, or too large for the method.
     """
-    found = compute(config, levels)
+    plan = _plan(config, levels, chi) if method == "dmrg" else None
+    found: list[Reference] = []
+    if plan is None:
+        try:
+            found = compute(config, levels)
+        except TooLargeError as error:
+            plan = _fallback(config, levels, chi, error) if method == "auto" else None
+            if plan is None:
+                raise
+    more: dict[str, Any] = {}
+    shown: list[str] = []
+    interrupted = False
+    if plan is not None:
+        first, more, interrupted = console_dmrg.run(config, plan)
+        found, shown = [first], console_dmrg.lines(first, more)
     first = found[0]
+    known = [level.uncertainty for level in found if level.uncertainty is not None]
     content = {
         "energies": [level.energy for level in found],
         "method": first.method,
         "source": first.source,
         "bound": first.bound,
-        "uncertainty": max((level.uncertainty or 0.0) for level in found),
+        "uncertainty": max(known) if known else None,
         "uncertainty_kind": first.uncertainty_kind,
         "sector": first.sector,
         "key": first.key,
     }
     if out:
-        _write(out, content)
-    lines = [f"level {level.level}: {level.energy:.12g}" for level in found]
-    sys.stdout.write("\n".join([f"{first.key}, sector {first.sector}: {first.method} ({first.source})", *lines]) + "\n")
+        _write(out, content | more)
+    shown = shown or [f"level {level.level}: {level.energy:.12g}" for level in found]
+    sys.stdout.write("\n".join([f"{first.key}, sector {first.sector}: {first.method} ({first.source})", *shown]) + "\n")
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _plan(config: RunConfig, levels: int, chi: tuple[int, ...] | None) -> dmrg.Plan:
+    if levels != 1:
+        raise ConfigError(f"levels = {levels}: DMRG gives the ground state of a sector only")
+    return plan_dmrg(config, chi)
+
+
+def _fallback(config: RunConfig, levels: int, chi: tuple[int, ...] | None, error: TooLargeError) -> dmrg.Plan | None:
+    """DMRG in place of a diagonalisation that is too large; None where DMRG cannot do it either."""
+    try:
+        plan = _plan(config, levels, chi)
+    except NQSError:
+        return None
+    sys.stderr.write(f"{error}; DMRG instead\n")
+    return plan
 
 
 def summary(content: dict[str, Any]) -> str:

@@ -1,0 +1,145 @@
+"""DMRG against exact diagonalisation, its process, and what it refuses before it starts."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nqs_core import reference
+from nqs_core.config import parse
+from nqs_core.errors import ConfigError, NQSError, TooLargeError
+from nqs_core.reference import dmrg
+
+
+def config(on, shape, name, couplings, sector=None):
+    system = {"name": name, "params": couplings}
+    return parse({"lattice": {"name": on, "params": shape}, "hamiltonian": system, "sector": sector})
+
+
+def points(plan):
+    return [event for event in dmrg.Job(plan).events() if isinstance(event, dmrg.Point)]
+
+
+SMALL = [
+    ("square", {"extent": [4, 4]}, "tfim", {"h": 3.044}, None, "parity"),
+    ("chain", {"length": 8}, "tfim", {"h": -0.7}, {"spin_flip": -1}, "parity"),
+    ("chain", {"length": 8}, "tfim", {"h": -0.7, "h_z": 0.3}, None, None),
+    ("chain", {"length": 8}, "long_range_tfim", {"J": 2.0, "alpha": 2.0}, None, "parity"),
+    ("chain", {"length": 9, "periodic": False}, "heisenberg", {}, None, "Sz"),
+    ("square", {"extent": [3, 4], "periodic": [True, False]}, "xxz", {"Delta": 0.5}, {"sz": 1}, "Sz"),
+    ("chain", {"length": 6}, "custom", {"strings": "0.7 X0 Y3\n-1 Y4 X1\n0.5 Z2 X5\n1 Y0\n-0.3 X2"}, None, None),
+]
+
+
+@pytest.mark.parametrize(("on", "shape", "name", "couplings", "sector", "charge"), SMALL)
+def test_equals_exact_diagonalisation(on, shape, name, couplings, sector, charge):
+    system = config(on, shape, name, couplings, sector)
+    plan = reference.plan_dmrg(system)
+    assert plan.charge == charge
+    found = points(plan)[-1]
+    exact = reference.compute(system, method="exact")[0].energy
+    assert found.energy == pytest.approx(exact, rel=1e-7)
+    assert found.energy > exact - 1e-10 * abs(exact)
+
+
+def test_majumdar_ghosh_ends_in_one_product_of_dimers():
+    [found] = points(reference.plan_dmrg(config("chain", {"length": 16}, "j1j2", {"J1": 1.0, "J2": 0.5})))
+    assert (found.chi, found.chi_used) == (256, 2)
+    assert found.energy == pytest.approx(-6.0, abs=1e-7)
+
+
+def test_a_series_falls_and_its_reference_says_what_it_is():
+    system = config("chain", {"length": 14}, "heisenberg", {})
+    events = list(dmrg.Job(reference.plan_dmrg(system, [4, 8, 12])).events())
+    found = [e for e in events if isinstance(e, dmrg.Point)]
+    sweeps = [e for e in events if isinstance(e, dmrg.Sweep)]
+    assert [p.chi for p in found] == [4, 8, 12]
+    assert all(p.sweeps == sum(s.chi == p.chi for s in sweeps) for p in found)
+    exact = reference.compute(system, method="exact")[0].energy
+    assert found[0].energy > found[1].energy > found[2].energy > exact
+    shown, extrapolation = reference.conclude(system, found)
+    assert (shown.bound == "upper") == (extrapolation.uncertainty is None)
+    upper, _ = reference.conclude(system, found[:1])
+    assert (upper.bound, upper.method, upper.energy) == ("upper", "dmrg", found[0].energy)
+    with pytest.raises(ConfigError, match="before the first"):
+        reference.conclude(system, [])
+
+
+def test_sigterm_ends_within_a_sweep_and_keeps_finished_points():
+    plan = reference.plan_dmrg(config("square", {"extent": [6, 6]}, "heisenberg", {}), [4, 400])
+    job, found, asked = dmrg.Job(plan), [], 0.0
+    for event in job.events():
+        found.append(event)
+        if isinstance(event, dmrg.Point):
+            os.kill(job.pid, signal.SIGTERM)
+            asked = time.monotonic()
+    took = time.monotonic() - asked
+    assert [e.chi for e in found if isinstance(e, dmrg.Point)] == [4]
+    assert took < 2.0
+    with pytest.raises(ProcessLookupError):
+        os.kill(job.pid, 0)
+
+
+def test_leaving_the_events_ends_the_process():
+    job = dmrg.Job(reference.plan_dmrg(config("square", {"extent": [6, 6]}, "heisenberg", {}), [4, 400]))
+    events = job.events()
+    next(events)
+    events.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(job.pid, 0)
+
+
+def test_a_process_that_fails_says_why():
+    plan = reference.plan_dmrg(config("chain", {"length": 6}, "tfim", {}))
+    broken = dataclasses.replace(plan, job=plan.job | {"charge": "nonsense"})
+    with pytest.raises(NQSError, match="DMRG failed"):
+        list(dmrg.Job(broken).events())
+
+
+@pytest.mark.parametrize(
+    ("case", "chi", "error", "why"),
+    [
+        (("chain", {"length": 6}, "custom", {"strings": "1 Z0 Z1 Z2"}), None, ConfigError, "one or two sites"),
+        (("chain", {"length": 8}, "heisenberg", {}, {"momentum": [4]}), None, ConfigError, "momentum"),
+        (("chain", {"length": 8}, "heisenberg", {}, {"spin_flip": 1}), None, ConfigError, "spin_flip"),
+        (("chain", {"length": 8}, "tfim", {"h_z": 1.0}, {"spin_flip": 1}), None, NQSError, "spin_flip"),
+        (("chain", {"length": 8}, "xxz", {"Delta": -2.0}), None, ConfigError, "sector.sz"),
+        (("chain", {"length": 8}, "tfim", {}), (8, 4), ConfigError, "rise"),
+        (("chain", {"length": 3}, "tfim", {}), None, ConfigError, "4 to"),
+        (("chain", {"length": 1000}, "tfim", {}), None, TooLargeError, "4 to"),
+        (("square", {"extent": [20, 20]}, "heisenberg", {}), (5000,), TooLargeError, "GB"),
+    ],
+)
+def test_refusals_come_before_the_start(case, chi, error, why):
+    with pytest.raises(error, match=why):
+        reference.plan_dmrg(config(*case), chi)
+
+
+def test_levels_and_a_missing_tenpy_are_refused(monkeypatch):
+    system = config("chain", {"length": 8}, "tfim", {})
+    with pytest.raises(ConfigError, match="levels = 2"):
+        reference.compute(system, levels=2, method="dmrg")
+    monkeypatch.setattr(dmrg.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="extra `dmrg`"):
+        reference.plan_dmrg(system)
+
+
+@pytest.mark.parametrize("shape", [[4, 4], [6, 6]])
+def test_mpo_dimension_is_that_of_the_torus(shape):
+    plan = reference.plan_dmrg(config("square", {"extent": shape}, "tfim", {}))
+    assert plan.mpo_dimension == {4: 10, 6: 14}[shape[0]]
+
+
+def test_the_open_axis_runs_along_the_chain():
+    for periodic in ([True, False], [False, True]):
+        system = config("square", {"extent": [6, 6], "periodic": periodic}, "tfim", {})
+        assert reference.plan_dmrg(system).mpo_dimension == 8
+
+
+def test_importing_the_core_does_not_import_tenpy():
+    code = "import sys, nqs_core.driver, nqs_core.reference; sys.exit('tenpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
