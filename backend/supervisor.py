@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.engine.local import is_runner
 from backend.guard import is_loopback
 from backend.settings import Settings
 from nqs_core.errors import NQSError
@@ -253,14 +254,6 @@ def runners(db_url: str) -> list[int]:
     engine.dispose()
     here = socket.gethostname()
     return [run["pid"] for run in runs if run["pid"] and run["host"] == here and is_runner(run["pid"])]
-
-
-def is_runner(pid: int) -> bool:
-    """Whether this process is (still) one that works on a run; numbers of processes are used again."""
-    try:
-        return b"backend.runner" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def say(text: str) -> None:

@@ -22,7 +22,23 @@ from backend.engine.base import Key
 from backend.settings import QUIET_BLAS, Settings
 
 RUNNER = (sys.executable, "-m", "backend.runner")
+PROC = Path("/proc")
 RETRY_SECONDS = 5.0  # before the next spare after one that died
+
+
+def is_runner(pid: int, marker: str = RUNNER[-1]) -> bool:
+    """Whether this process lives and has `marker` in its command line; numbers of processes are used again."""
+    try:
+        os.kill(pid, 0)
+        if PROC.joinpath("self").exists():
+            state = PROC.joinpath(str(pid), "stat").read_text().rpartition(")")[2]
+            command = os.fsdecode(PROC.joinpath(str(pid), "cmdline").read_bytes())
+        else:  # -ww: else ps may cut the line where the terminal would end
+            ps = ["ps", "-ww", "-p", str(pid), "-o", "state=", "-o", "command="]
+            state, _, command = subprocess.run(ps, capture_output=True, text=True).stdout.strip().partition(" ")
+    except OSError:
+        return False
+    return not state.strip().startswith("Z") and marker in command
 
 
 @dataclass
@@ -34,15 +50,7 @@ class Orphan:
 
     def poll(self) -> int | None:
         """None while it lives; then 0, since only its parent could know."""
-        folder = Path("/proc") / str(self.pid)
-        try:
-            os.kill(self.pid, 0)
-            if not folder.parent.joinpath("self").exists():
-                return None
-            zombie = folder.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "Z"
-            return 0 if zombie or self.marker not in folder.joinpath("cmdline").read_text() else None
-        except OSError:
-            return 0
+        return None if is_runner(self.pid, self.marker) else 0
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from backend import agent as agents
 from backend import store
 from backend.agent import Agent
 from backend.engine import Local
-from backend.engine.local import find_slots, slot_environment
+from backend.engine import local as engine_local
+from backend.engine.local import Orphan, find_slots, is_runner, slot_environment
 from backend.settings import Settings
 from nqs_core import checkpoint
 from tests.backend.helpers import QUICK, row, story
@@ -244,6 +246,23 @@ def test_nothing_is_lost_while_the_agent_was_blind(crew: Crew) -> None:
     time.sleep(0.4)
     agent.tick()
     assert row(crew.engine, run_id)["state"] == "queued"
+
+
+@pytest.mark.parametrize("proc", ["/proc", "/nowhere"])
+def test_a_runner_is_told_from_what_else_has_its_number(monkeypatch: pytest.MonkeyPatch, proc: str) -> None:
+    if not (Path(proc).exists() or shutil.which("ps")):
+        pytest.skip("neither /proc nor ps")
+    monkeypatch.setattr(engine_local, "PROC", Path(proc))
+    sleep = [sys.executable, "-c", "input()", "x" * 300, "backend.runner"]
+    with subprocess.Popen(sleep, stdin=subprocess.PIPE) as popen:
+        assert is_runner(popen.pid)
+        assert not is_runner(popen.pid, "another.module")
+        assert Orphan(popen.pid, "backend.runner").poll() is None
+        popen.kill()
+        os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_runner(popen.pid)  # a zombie
+    assert not is_runner(popen.pid)
+    assert Orphan(popen.pid, "backend.runner").poll() == 0
 
 
 def test_slots_come_from_gpus_or_cores(monkeypatch: pytest.MonkeyPatch) -> None:
