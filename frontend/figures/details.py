@@ -134,7 +134,7 @@ def phase_words(run: Run) -> str:
 def _progress(run: Run) -> str:
     step, n_steps = run.get("step") or 0, run.get("n_steps") or 1
     words = [f"step {text.count(step)} of {text.count(n_steps)}"]
-    training = run.get("state") == "running" and run.get("phase") != "measure"
+    training = run.get("state") == "running" and run.get("phase") not in ("compiling", "measure")
     if training:
         words.append(f"{text.count(max(0, n_steps - step))} left")
     if text.finite(run.get("step_seconds")) is not None:

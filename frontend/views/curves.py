@@ -50,7 +50,7 @@ class Curves:
         return made
 
     def panel(self) -> Any:
-        words = pmui.Typography("Smoothing", variant="body2", margin=(0, 0, 0, 6))
+        words = pmui.Typography("Smoothing", variant="body2", margin=(4, 0, 0, 6))
         self.smoothing = pmui.FlexBox(words, self.smooth, align_items="center", gap="0px", margin=0, sizing_mode=None)
         row: dict[str, Any] = {"align_items": "center", "gap": "8px 12px", "sizing_mode": "stretch_width"}
         head = pmui.FlexBox(self.tabs, margin=(12, 14, 8, 14), **row)

@@ -18,7 +18,8 @@ export const nameOf = (table) => table.info.name || String(table.id).slice(0, 8)
 export function labels(tables) {
   const names = tables.map(nameOf);
   const twice = (name) => names.indexOf(name) !== names.lastIndexOf(name);
-  return new Map(tables.map(({ id }, i) => [id, twice(names[i]) ? `${names[i]} · ${String(id).slice(0, 4)}` : names[i]]));
+  const told = (id, name) => (twice(name) ? `${name} · ${String(id).slice(0, 4)}` : name);
+  return new Map(tables.map(({ id }, i) => [id, told(id, names[i])]));
 }
 
 /** All traces, the number of points hidden by decimation, and the last value of each run. */
@@ -191,7 +192,9 @@ export function buildLayout(tables, traces, options, theme, width) {
     hovermode: "x unified",
     hoverlabel: { bgcolor: theme.background, bordercolor: theme.grid, font: { color: theme.text, size: small } },
     showlegend: legend,
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: small }, itemwidth: 30, tracegroupgap: 0 },
+    legend: {
+      orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: small }, itemwidth: 30, tracegroupgap: 0,
+    },
     dragmode: narrow ? false : "zoom", shapes, annotations,
     xaxis: { ...axis, title: xTitle, type: options.x_log ? "log" : "linear", nticks: narrow ? 5 : undefined },
     yaxis: yAxis(axis, lines, traces, { ...options, log }),
