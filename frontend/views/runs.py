@@ -19,7 +19,7 @@ from frontend.views.table import RunsTable
 
 WIDE = 900
 REFRESH_MS = 1000
-DRAFT, COLUMNS = "draft", "columns"
+DRAFT, COLUMNS, THEME = "draft", "columns", "theme"
 
 
 class RunsPage:
@@ -171,8 +171,14 @@ class RunsPage:
         width, local, session = self._told
         self.page.sidebar_open = width >= WIDE
         self.table.recall(local.get(COLUMNS, ""))
+        if local.get(THEME) in ("dark", "light"):
+            self.page.dark_theme = local[THEME] == "dark"
+        self.page.param.watch(self._remember_theme, "dark_theme")
         if draft := session.get(DRAFT):
             self.launch.restore(draft)
+
+    def _remember_theme(self, event: Any) -> None:
+        self.browser.local = {THEME: "dark" if event.new else "light"}
 
     def _remember_draft(self, draft: str) -> None:
         self.browser.session = {DRAFT: draft}
