@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import panel_material_ui as pmui
 import pytest
 
 from frontend.figures import rows, text
 from frontend.figures.details import comparison, differences, flatten, summary
 from frontend.forms import FieldError, RunForm, field, fields, locate, parse, split_tags
-from frontend.forms.schema import Field, show
-from frontend.forms.widgets import Control, flag_options
+from frontend.forms.schema import show
+from frontend.forms.widgets import flag_options
 from frontend.views.actions import as_value, merge_patch
 from nqs_core.catalog import catalog
 from nqs_core.config import parse as parse_config
@@ -285,13 +284,6 @@ def test_a_reference_says_how_certain_it_is_and_who_found_it() -> None:
     words = summary(run(reference=reference))
     assert "Estimate · E₀ uncertain by 2.0e−4 · Li 2020" in words
     assert "Exact · computed here" in summary(run(reference={**RUN["reference"], "source": "computed, ed.py"}))
-
-
-def test_text_of_several_lines_keeps_them() -> None:
-    control = Control(Field(name="strings", title="Strings", kind="text", default="-1 Z0\n-1 X0"), lambda: None)
-    assert isinstance(control.widget, pmui.TextAreaInput)
-    control.set("1 Z0\n2 X0")
-    assert control.value == "1 Z0\n2 X0"
 
 
 def test_one_parameter_becomes_a_merge_patch() -> None:
