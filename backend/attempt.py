@@ -92,15 +92,15 @@ class Saver:
 
 
 class Task(NamedTuple):
-    """What is to be done. `on_record`: names of the checkpoints that the database knows.
+    """What is to be done. `on_record`: {file: sha256} of the checkpoints that the database knows.
 
-    A process that was taken for dead can wake and leave another one, whose steps nobody has.
+    A process that was taken for dead can wake and leave another one, even under the same name, whose steps nobody has.
     """
 
     config: dict[str, Any]
     attempt: int
     folder: Path
-    on_record: list[str]
+    on_record: dict[str, str]
 
 
 def work(drive: Drive, sink: Sink, task: Task, settings: Settings) -> bool:

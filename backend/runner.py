@@ -97,7 +97,7 @@ def run(
     )
     if terminator is not None:
         terminator.attach(sink)
-    on_record = _patiently(lambda: store.checkpoint_names(engine, run_id), deadline)
+    on_record = _patiently(lambda: store.checkpoint_hashes(engine, run_id), deadline)
     task = attempts.Task(claim.config, attempt, folder / "checkpoints", on_record)
     done = attempts.work(drive or attempts.Core(), sink, task, settings)
     LOG.info("ended, %s", "everything is in the database" if done else "the database did not take everything")

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -108,15 +108,17 @@ def files(folder: Path) -> list[Path]:
     return sorted((p for p in folder.glob("step-*.ckpt") if _NAME.fullmatch(p.name)), reverse=True)
 
 
-def load(path: Path, like: State) -> tuple[State, dict[str, Any]]:
+def load(path: Path, like: State, sha256: str | None = None) -> tuple[State, dict[str, Any]]:
     """The state in `path`, with the structure, shapes and types of `like`, and its header.
 
     Raises:
-        ValueError: the file is damaged, or holds the state of another problem.
+        ValueError: the file is damaged, is not the one with this `sha256`, or holds the state of another problem.
     """
     raw = path.read_bytes()
     if raw[: len(MAGIC)] != MAGIC or hashlib.sha256(raw[_HEAD:]).digest() != raw[len(MAGIC) : _HEAD]:
         raise ValueError("the file is damaged")
+    if sha256 is not None and raw[len(MAGIC) : _HEAD].hex() != sha256:
+        raise ValueError("it is not the one on record")
     (length,) = struct.unpack_from("<I", raw, _HEAD)
     start = _HEAD + 4
     header = json.loads(raw[start : start + length])
@@ -142,15 +144,15 @@ def _restore(name: str, stored: np.ndarray, leaf: Any, weak: bool) -> Any:
     return jnp.array(stored)
 
 
-def latest(folder: Path, like: Any, among: Collection[str] | None = None) -> Loaded:
-    """The newest readable checkpoint in `folder`, of those named in `among`; its state is None if there is none."""
+def latest(folder: Path, like: Any, among: Mapping[str, str] | None = None) -> Loaded:
+    """The newest readable checkpoint in `folder`, of those in `among` (name: sha256); state None if there is none."""
     bad: list[tuple[Path, str]] = []
     for path in files(folder):
         if among is not None and path.name not in among:
             bad.append((path, "it is not on record"))
             continue
         try:
-            state, meta = load(path, like)
+            state, meta = load(path, like, among[path.name] if among else None)
         except (OSError, ValueError, KeyError, struct.error) as error:
             bad.append((path, str(error)))
             continue

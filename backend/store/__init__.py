@@ -2,7 +2,7 @@
 
 from backend.store.connect import Engine, SchemaError, migrate, open_engine, reading
 from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop, work
-from backend.store.reads import checkpoint_names, read_events
+from backend.store.reads import checkpoint_hashes, read_events
 from backend.store.runs import (
     StateError,
     UnknownRunError,
@@ -22,7 +22,7 @@ __all__ = [
     "UnknownRunError",
     "agent_status",
     "beat",
-    "checkpoint_names",
+    "checkpoint_hashes",
     "claim_attempt",
     "claim_next",
     "counts",

@@ -67,7 +67,8 @@ def _between(connection: Connection, table: sa.Table, run_id: str, after: int, u
     return connection.execute(sa.select(table).where(*where).order_by(table.c.seq)).mappings()
 
 
-def checkpoint_names(engine: Engine, run_id: str) -> list[str]:
-    """The files of a run's checkpoints; every step before one of them is in the database."""
+def checkpoint_hashes(engine: Engine, run_id: str) -> dict[str, str]:
+    """{file: sha256} of a run's checkpoints; every step before one of them is in the database."""
+    query = sa.select(checkpoints.c.path, checkpoints.c.sha256).where(checkpoints.c.run_id == run_id)
     with reading(engine) as connection:
-        return list(connection.execute(sa.select(checkpoints.c.path).where(checkpoints.c.run_id == run_id)).scalars())
+        return {row.path: row.sha256 for row in connection.execute(query)}

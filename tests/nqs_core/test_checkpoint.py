@@ -61,9 +61,22 @@ def test_the_newest_three_stay(tmp_path: Path) -> None:
     for step in (1, 20, 300, 4000):
         saved = checkpoint.save(tmp_path, make(), step, {})
     assert saved.kept == [p.name for p in checkpoint.files(tmp_path)]
-    assert checkpoint.latest(tmp_path, make(), among=[saved.kept[1]]).step == 300
     saved = checkpoint.save(tmp_path, make(), 2, {}, keep=1)  # the newest in time, not in step
     assert saved.kept == [p.name for p in checkpoint.files(tmp_path)] == ["step-000000000002.ckpt"]
+
+
+def test_only_what_is_on_record_counts(tmp_path: Path) -> None:
+    first, second, third = (checkpoint.save(tmp_path, make(seed=step), step, {}) for step in (1, 2, 3))
+    record = {saved.path.name: saved.sha256 for saved in (first, second)}
+    found = checkpoint.latest(tmp_path, make(), record)
+    assert (found.step, found.bad) == (2, [(third.path, "it is not on record")])
+    impostor = checkpoint.save(tmp_path, make(seed=9), 2, {})  # whole, and under the name of the recorded one
+    assert checkpoint.latest(tmp_path, make()).step == 3
+    found = checkpoint.latest(tmp_path, make(), record)
+    assert found.step == 1
+    assert found.bad[1] == (impostor.path, "it is not the one on record")
+    assert_same(found.state, make(seed=1))
+    assert checkpoint.latest(tmp_path, make(), {}).state is None
 
 
 def test_the_newest_three_are_those_of_the_highest_steps(tmp_path: Path) -> None:
