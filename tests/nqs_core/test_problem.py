@@ -66,7 +66,10 @@ def test_defaults_follow_the_ansatz():
 def test_a_positive_ansatz_on_a_sign_problem_is_warned_of():
     heisenberg = {"name": "heisenberg", "params": {}}
     exact = {"sampler": {"name": "metropolis"}, "sector": {"sz": 0}}
-    assert "positive or complex off-diagonal" in problem.warnings(problem.build(config(hamiltonian=heisenberg, **exact)))[0]
+    assert (
+        "positive or complex off-diagonal"
+        in problem.warnings(problem.build(config(hamiltonian=heisenberg, **exact)))[0]
+    )
     rotated = {"name": "heisenberg", "params": {"marshall": True}}
     assert problem.warnings(problem.build(config(hamiltonian=rotated, **exact))) == []
     signed = {"name": "rbm", "params": {"complex": True}}
