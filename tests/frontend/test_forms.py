@@ -271,10 +271,8 @@ def test_a_run_below_the_exact_energy_is_flagged() -> None:
     flagged = run(energy=-2.1, energy_error=0.01)
     assert "A variational energy cannot be lower" in summary(flagged)
     assert "class='flag'" in rows.row(flagged, 0, 2.0)["relative_text"]
-    for fine in (
-        run(energy=-2.0019, energy_error=0.01),
-        {**flagged, "reference": {**flagged["reference"], "bound": "upper"}},
-    ):
+    upper: Any = {**flagged, "reference": {**flagged["reference"], "bound": "upper"}}
+    for fine in (run(energy=-2.0019, energy_error=0.01), upper):
         assert "cannot be lower" not in summary(fine)
         assert "class='flag'" not in rows.row(fine, 0, 2.0)["relative_text"]
 
