@@ -6,7 +6,7 @@ ENV VIRTUAL_ENV=/opt/spinscope
 WORKDIR /src
 RUN pip install --no-cache-dir uv==0.13.8 && uv venv "$VIRTUAL_ENV"
 COPY pyproject.toml requirements.lock requirements-cuda.lock ./
-RUN uv pip install --no-cache -r pyproject.toml ${CUDA:+--extra cuda} -c requirements${CUDA:+-cuda}.lock
+RUN uv pip install --no-cache -r pyproject.toml --extra dmrg ${CUDA:+--extra cuda} -c requirements${CUDA:+-cuda}.lock
 COPY README.md LICENSE ./
 COPY data data
 COPY nqs_core nqs_core

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from backend.settings import QUIET_BLAS, Settings
+from backend.settings import Settings
 from backend.strict import clean, dumps, loads
 from nqs_core.errors import NQSError
 
@@ -239,12 +239,9 @@ def _out(content: bytes) -> None:
 
 
 def _prepare_jax() -> None:
-    """Where compiled steps are kept; JAX reads this when it is imported."""
-    folder = Path(os.environ.get("SPINSCOPE_DATA") or Path.home() / ".cache" / "spinscope") / "jax"
-    for name, value in {**QUIET_BLAS, "JAX_COMPILATION_CACHE_DIR": str(folder)}.items():
+    """JAX reads this when it is imported."""
+    for name, value in {**_settings().computing(), "TF_CPP_MIN_LOG_LEVEL": "2"}.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 if __name__ == "__main__":

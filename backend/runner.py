@@ -62,8 +62,8 @@ class Terminator:
 
 def prepare(settings: Settings) -> None:
     """What JAX reads when it is imported."""
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(settings.data_dir / "jax-cache"))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    for name, value in settings.computing().items():
+        os.environ.setdefault(name, value)
 
 
 def run(

@@ -70,6 +70,11 @@ class Settings:
                 values[f.name] = _convert(f.name, text, f.default)
         return cls(**values | {name: value for name, value in given.items() if value is not None})
 
+    def computing(self) -> dict[str, str]:
+        """What JAX and BLAS read when they are imported: one cache of compiled steps for everything that computes."""
+        cache = {"JAX_COMPILATION_CACHE_DIR": str(self.data_dir / "jax-cache")}
+        return {**QUIET_BLAS, **cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
     def environment(self) -> dict[str, str]:
         """The variables that give a child process these settings."""
         out = {}

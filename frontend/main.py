@@ -6,20 +6,11 @@ import signal
 from typing import Any
 
 import panel as pn
-from tornado.web import RequestHandler
 
 from frontend import theme
 from frontend.client import Client
 from frontend.state import Hub
 from frontend.views import ising, runs
-
-
-class Favicon(RequestHandler):
-    """Browsers ask for it whatever the page says."""
-
-    def get(self) -> None:
-        self.set_header("Content-Type", "image/svg+xml")
-        self.finish(theme.FAVICON_SVG)
 
 
 def serve(port: int) -> Any:
@@ -30,8 +21,7 @@ def serve(port: int) -> Any:
     server: Any = pn.serve(
         {"/": lambda: runs.page(hub), "/ising": ising.page},
         port=port, address="127.0.0.1", show=False, start=False, verbose=False,
-        extra_patterns=[(r"/favicon\.ico", Favicon)], check_unused_sessions_milliseconds=5000,
-        unused_session_lifetime_milliseconds=20000, **options,
+        check_unused_sessions_milliseconds=5000, unused_session_lifetime_milliseconds=20000, **options,
     )  # fmt: skip
     server.io_loop.add_callback(hub.run)
     return server
