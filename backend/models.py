@@ -8,8 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0001"  # newest file in migrations/versions; a test compares the two
+SCHEMA_VERSION = "0002"  # newest file in migrations/versions; a test compares the two
 
+KINDS = ("vmc", "dmrg", "exact", "measure")  # measure: more samples of the run `parent`
 STATES = ("queued", "starting", "running", "stopped", "done", "failed")
 ACTIVE = ("starting", "running")
 METRICS = (
@@ -65,7 +66,11 @@ runs = sa.Table(
     sa.Column("archived", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("notes", sa.Text, nullable=False, server_default=""),
     sa.Column("cloned_from", sa.String(36)),
+    sa.Column("kind", sa.String(16), nullable=False, server_default="vmc"),
+    sa.Column("parent", sa.String(36)),
     sa.Column("config", JSON, nullable=False),
+    sa.Column("system_key", sa.Text),  # canonical key and sector label: which references speak about the run
+    sa.Column("system_sector", sa.String(64)),
     sa.Column("n_sites", sa.Integer),
     sa.Column("n_steps", sa.Integer, nullable=False),
     sa.Column("reference", JSON),
@@ -97,6 +102,8 @@ runs = sa.Table(
     sa.CheckConstraint("state in ('queued','starting','running','stopped','done','failed')", name="state"),
     sa.CheckConstraint("desired in ('run','stop')", name="desired"),
     sa.Index("ix_runs_queue", "state", "priority", "created"),
+    sa.Index("ix_runs_system", "system_key"),
+    sa.Index("ix_runs_parent", "parent"),
 )
 
 attempts = sa.Table(
@@ -226,6 +233,7 @@ reference_series = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("content_hash", sa.String(64), nullable=False, unique=True),
     sa.Column("origin", sa.String(16), nullable=False),
+    sa.Column("run_id", sa.String(36), sa.ForeignKey("runs.id", ondelete="SET NULL")),
     sa.Column("key", sa.Text, nullable=False),
     sa.Column("sector", sa.String(64), nullable=False),
     sa.Column("level", sa.Integer, nullable=False),
@@ -239,4 +247,16 @@ reference_series = sa.Table(
     sa.Column("source", sa.Text),
     sa.CheckConstraint("origin in ('shipped','computed','user')", name="origin"),
     sa.Index("ix_reference_series_system", *_SYSTEM),
+)
+
+reference_fits = sa.Table(
+    "reference_fits",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.String(36), sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    *_reals("a", "b", "c", "d", "rms", "uncertainty"),
+    sa.Column("accepted", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),  # why it is refused; empty where it is accepted
+    sa.UniqueConstraint("run_id", "kind"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -49,27 +49,75 @@ class Checkpoint(_Strict):
     step: int | None = Field(None, ge=0)
 
 
-class RunConfig(_Strict):
+class System(_Strict):
+    """What has a spectrum, and hence reference energies."""
+
+    lattice: Spec
+    hamiltonian: Spec
+    sector: SectorConfig | None = None
+
+
+class RunConfig(System):
     """Everything that determines a run, seed included."""
 
     name: Text = ""
-    lattice: Spec
-    hamiltonian: Spec
     ansatz: Spec = Spec(name="rbm")
     sampler: Spec | None = Field(None, description="Default: autoregressive where the ansatz is, else metropolis.")
     optimizer: Spec | None = Field(None, description="Default: adam where the ansatz is autoregressive, else minsr.")
     n_steps: int = Field(300, ge=1, le=10_000_000, title="Steps", description="Optimisation steps.")
     seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="Seed of every random number of the run.")
-    sector: SectorConfig | None = None
     n_states: int = Field(1, ge=1, le=64, title="States", description="Number of states that are optimised together.")
     precision: Literal["float32", "float64"] = Field(
         "float32", title="Precision", description="Precision of the network."
     )
     observables: list[Text] | None = Field(None, description="Names of observables; default: all that apply.")
+    observe_every: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        title="Observe every",
+        description="Steps between two looks at the observables; default: about 50 looks a run.",
+    )
     measure: int = Field(
         16384, ge=2, le=10_000_000, title="Final samples", description="Fresh samples of the final measurement."
     )
     init_from: Checkpoint | None = None
+
+
+class ReferenceJob(System):
+    """A computation of the lowest `levels` energies of a system."""
+
+    name: Text = ""
+    method: Literal["auto", "exact", "dmrg"] = Field(
+        "auto", title="Method", description="auto: closed form or Lanczos where it fits, else DMRG."
+    )
+    levels: int = Field(1, ge=1, le=16, title="Levels", description="Lowest levels, with multiplicity; DMRG: one.")
+    chi: list[int] | None = Field(
+        None, min_length=1, max_length=16, title="Bond dimensions", description="Of DMRG, rising; default: by size."
+    )
+
+
+class OwnReference(System):
+    """An energy that a user knows; total, in the units of `hamiltonian`."""
+
+    level: int = Field(0, ge=0, le=1000, title="Level", description="Counted from 0 with multiplicity.")
+    energy: float = Field(title="Energy", description="Total energy of all sites, in the units of the Hamiltonian.")
+    uncertainty: float | None = Field(None, ge=0, title="Uncertainty", description="One standard error, where known.")
+    bound: Literal["exact", "estimate", "upper"] = Field(
+        title="Kind", description="exact; estimate: may lie on either side; upper: a variational energy."
+    )
+    method: Text = Field(min_length=1, title="Method", description="Such as QMC or DMRG.")
+    source: Text = Field(min_length=3, title="Source", description="Who found it: authors, journal, year, or a link.")
+    url: Text = Field("", title="Link", description="Where it can be read.")
+    licence: Text = Field("", title="Licence", description="Under which it may be passed on.")
+    note: Text = Field("", title="Note", description="Whatever else should be known.")
+
+
+class MeasureJob(_Strict):
+    """More final samples, or other observables, of a finished run."""
+
+    observables: list[Text] | None = Field(None, description="Names of observables; default: all that apply.")
+    samples: int = Field(16384, ge=2, le=10_000_000, title="Samples", description="Fresh samples.")
 
 
 def explain(error: ValidationError, prefix: str = "") -> str:
@@ -81,13 +129,25 @@ def explain(error: ValidationError, prefix: str = "") -> str:
     return f"{prefix}{where}: {first['msg']}{given}{more}"
 
 
+Model = TypeVar("Model", bound=BaseModel)
+
+
 def parse(data: Any) -> RunConfig:
     """A validated configuration from decoded JSON.
 
     Raises:
         ConfigError: an unknown key, a wrong type or a value out of range.
     """
+    return parse_as(RunConfig, data)
+
+
+def parse_as(model: type[Model], data: Any) -> Model:
+    """A validated `model` from decoded JSON.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or a value out of range.
+    """
     try:
-        return RunConfig.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         raise ConfigError(explain(error)) from None

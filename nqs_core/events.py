@@ -45,6 +45,23 @@ class SnapshotEvent(_Event):
     energies: list[Real] = Field(default_factory=list)
 
 
+class PointEvent(_Event):
+    """A bond dimension that DMRG has finished. `energy`: total <psi|H|psi>, hence never below the ground state."""
+
+    kind: Literal["point"] = "point"
+    step: int
+    chi: int
+    chi_used: int
+    energy: Real
+    truncation_error: Real
+    variance: Real | None
+    max_entropy: Real
+    sweeps: int
+    converged: bool
+    cpu_seconds: Real
+    wall_seconds: Real
+
+
 class StateEvent(_Event):
     """A change of state or phase; `result` comes with the last one of a finished run."""
 
@@ -88,7 +105,7 @@ class LogEvent(_Event):
 
 
 Event = Annotated[
-    MetricsEvent | SnapshotEvent | StateEvent | ControlEvent | RewindEvent | WarningEvent | LogEvent,
+    MetricsEvent | SnapshotEvent | PointEvent | StateEvent | ControlEvent | RewindEvent | WarningEvent | LogEvent,
     Field(discriminator="kind"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

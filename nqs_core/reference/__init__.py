@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nqs_core.config import RunConfig, Spec
+from nqs_core.config import Spec, System
 from nqs_core.errors import ConfigError, NQSError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
 from nqs_core.lattices import LATTICES
@@ -33,7 +33,7 @@ METHODS = ("auto", "analytic", "exact", "dmrg")
 LANCZOS = "sparse Lanczos (ARPACK) in symmetry blocks"
 
 
-def system(config: RunConfig) -> tuple[Hamiltonian, exact.Labels]:
+def system(config: System) -> tuple[Hamiltonian, exact.Labels]:
     """The Hamiltonian of a run, never Marshall-rotated (the spectrum is the same), and the labels of its sector.
 
     Raises:
@@ -55,7 +55,7 @@ def system(config: RunConfig) -> tuple[Hamiltonian, exact.Labels]:
 
 
 def compute(
-    config: RunConfig, levels: int = 1, method: str = "auto", memory_limit: float = exact.MEMORY_LIMIT
+    config: System, levels: int = 1, method: str = "auto", memory_limit: float = exact.MEMORY_LIMIT
 ) -> list[Reference]:
     """The lowest levels of the system and sector of `config`, with multiplicity: total energies in the run's own units.
 
@@ -94,7 +94,7 @@ def compute(
     ]
 
 
-def estimate(config: RunConfig, levels: int = 1) -> exact.Estimate | None:
+def estimate(config: System, levels: int = 1) -> exact.Estimate | None:
     """What `compute` would take by exact diagonalisation; None where a closed form is known.
 
     Raises:
@@ -114,7 +114,7 @@ def _closed(hamiltonian: Hamiltonian, labels: exact.Labels, levels: int) -> anal
 
 
 def plan_dmrg(
-    config: RunConfig, chi: Sequence[int] | None = None, memory_limit: float = exact.MEMORY_LIMIT
+    config: System, chi: Sequence[int] | None = None, memory_limit: float = exact.MEMORY_LIMIT
 ) -> dmrg.Plan:
     """What DMRG of the ground state in the sector of `config` would take; `dmrg.Job` does it.
 
@@ -131,7 +131,7 @@ def plan_dmrg(
     return dmrg.plan(hamiltonian, labels, ground_sz, chi, memory_limit=memory_limit)
 
 
-def conclude(config: RunConfig, points: Sequence[dmrg.Point]) -> tuple[Reference, Extrapolation]:
+def conclude(config: System, points: Sequence[dmrg.Point]) -> tuple[Reference, Extrapolation]:
     """The reference that finished bond dimensions give: extrapolated where a fit is accepted, else the last energy.
 
     Raises:
@@ -156,7 +156,7 @@ def conclude(config: RunConfig, points: Sequence[dmrg.Point]) -> tuple[Reference
     ), found
 
 
-def _by_dmrg(config: RunConfig, levels: int, memory_limit: float) -> Reference:
+def _by_dmrg(config: System, levels: int, memory_limit: float) -> Reference:
     if levels > 1:
         raise ConfigError(f"levels = {levels}: DMRG gives the ground state of a sector only")
     job = dmrg.Job(plan_dmrg(config, memory_limit=memory_limit))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nqs_core.config import RunConfig, SectorConfig
+from nqs_core.config import SectorConfig, System
 from nqs_core.hamiltonians import HAMILTONIANS
 from nqs_core.lattices import LATTICES
 
@@ -23,7 +23,7 @@ _TOLERANCE = 1e-9
 Fields = dict[str, Any]
 
 
-def canonical(config: RunConfig) -> tuple[Fields, float]:
+def canonical(config: System) -> tuple[Fields, float]:
     """The canonical system of a run and the factor of its energies; one without a canonical form stands for itself."""
     name, params = config.hamiltonian.name, HAMILTONIANS.params(config.hamiltonian)
     lattice = LATTICES.build(config.lattice)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from backend import models, store
-from backend.store.connect import refuse_network
+from backend.store.connect import MIGRATIONS, refuse_network
 
 CONFIG = {"name": "chain", "n_steps": 10, "seed": 1}
 EXACT = {"energy": -10.0, "bound": "exact", "method": "analytic"}
@@ -47,6 +49,30 @@ def test_migrations_give_exactly_the_tables_of_the_models(engine: sa.Engine) -> 
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, models.metadata) == []
         assert context.get_current_revision() == models.SCHEMA_VERSION
+
+
+def test_an_older_database_keeps_its_runs_and_all_that_hangs_on_them(tmp_path: Path) -> None:
+    engine = store.open_engine(f"sqlite:///{tmp_path / 'old.db'}", upgrade=False)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            sa.text(
+                "insert into runs (id, name, tags, config, n_steps, state, created) "
+                "values ('a', 'old', '[]', '{}', 5, 'done', 1.0)"
+            )
+        )
+        connection.execute(
+            sa.text("insert into metrics (run_id, seq, attempt, step, phase, t) values ('a', 1, 1, 1, 'train', 2.0)")
+        )
+    store.migrate(engine)
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("select name, kind from runs")).all() == [("old", "vmc")]
+        assert connection.execute(sa.text("select count(*) from metrics")).scalar() == 1
+    engine.dispose()
 
 
 def test_a_newer_schema_is_refused(engine: sa.Engine) -> None:
