@@ -22,6 +22,8 @@ def run(config: RunConfig, plan: dmrg.Plan) -> tuple[Reference, dict[str, Any], 
     try:
         with closing(dmrg.Job(plan).events()) as events:
             for event in events:
+                if event is None:
+                    continue
                 _say(_line(event))
                 if isinstance(event, dmrg.Point):
                     points.append(event)

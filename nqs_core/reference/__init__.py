@@ -1,6 +1,7 @@
 """Reference energies: closed forms, exact diagonalisation, the shipped table, and how they match a run."""
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 
@@ -55,7 +56,11 @@ def system(config: System) -> tuple[Hamiltonian, exact.Labels]:
 
 
 def compute(
-    config: System, levels: int = 1, method: str = "auto", memory_limit: float = exact.MEMORY_LIMIT
+    config: System,
+    levels: int = 1,
+    method: str = "auto",
+    memory_limit: float = exact.MEMORY_LIMIT,
+    tick: exact.Tick | None = None,
 ) -> list[Reference]:
     """The lowest levels of the system and sector of `config`, with multiplicity: total energies in the run's own units.
 
@@ -64,6 +69,7 @@ def compute(
     Args:
         method: "analytic" (closed forms), "exact" (Lanczos), "auto" (the first of these that applies) or "dmrg".
         memory_limit: in bytes; a computation that needs more is refused before it allocates.
+        tick: called many times a second while it computes; what it raises ends the computation and comes through.
 
     Raises:
         ConfigError: the configuration does not fit together, or no closed form is known and one was asked for.
@@ -74,7 +80,7 @@ def compute(
     if method not in METHODS:
         raise ConfigError(f"unknown reference method {method!r}; choose one of {', '.join(METHODS)}")
     if method == "dmrg":
-        return [_by_dmrg(config, levels, memory_limit)]
+        return [_by_dmrg(config, levels, memory_limit, tick)]
     hamiltonian, labels = system(config)
     key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config.sector)
     closed = None if method == "exact" else _closed(hamiltonian, labels, levels)
@@ -87,7 +93,7 @@ def compute(
         ]
     if method == "analytic":
         raise ConfigError(f"no closed form is known for {levels} level(s) of {hamiltonian!r} in sector {sector}")
-    found = exact.lowest_levels(hamiltonian, labels, levels, memory_limit)
+    found = exact.lowest_levels(hamiltonian, labels, levels, memory_limit, tick)
     return [
         Reference(level.energy, "exact diagonalisation", "exact", level.residual, "residual", LANCZOS, sector, k, key)
         for k, level in enumerate(found)
@@ -113,9 +119,7 @@ def _closed(hamiltonian: Hamiltonian, labels: exact.Labels, levels: int) -> anal
     return analytic.closed_form(hamiltonian, labels.sz, levels)
 
 
-def plan_dmrg(
-    config: System, chi: Sequence[int] | None = None, memory_limit: float = exact.MEMORY_LIMIT
-) -> dmrg.Plan:
+def plan_dmrg(config: System, chi: Sequence[int] | None = None, memory_limit: float = exact.MEMORY_LIMIT) -> dmrg.Plan:
     """What DMRG of the ground state in the sector of `config` would take; `dmrg.Job` does it.
 
     Raises:
@@ -156,8 +160,14 @@ def conclude(config: System, points: Sequence[dmrg.Point]) -> tuple[Reference, E
     ), found
 
 
-def _by_dmrg(config: System, levels: int, memory_limit: float) -> Reference:
+def _by_dmrg(config: System, levels: int, memory_limit: float, tick: exact.Tick | None) -> Reference:
     if levels > 1:
         raise ConfigError(f"levels = {levels}: DMRG gives the ground state of a sector only")
-    job = dmrg.Job(plan_dmrg(config, memory_limit=memory_limit))
-    return conclude(config, [event for event in job.events() if isinstance(event, dmrg.Point)])[0]
+    points: list[dmrg.Point] = []
+    with closing(dmrg.Job(plan_dmrg(config, memory_limit=memory_limit)).events()) as events:
+        for event in events:
+            if tick:
+                tick()
+            if isinstance(event, dmrg.Point):
+                points.append(event)
+    return conclude(config, points)[0]

@@ -116,12 +116,16 @@ def is_field_only(groups: Sequence[Masks], block: Block) -> bool:
     return single and block.n_up is None
 
 
-def field_product(groups: Sequence[Masks], block: Block) -> Callable[[np.ndarray], np.ndarray]:
-    """x ↦ H x without a matrix, by strided views: (σˣ_i x)[s] = x[s ^ 2^i]."""
+def field_product(
+    groups: Sequence[Masks], block: Block, tick: Callable[[], None] | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """x ↦ H x without a matrix, by strided views: (σˣ_i x)[s] = x[s ^ 2^i]; `tick` per chunk of the diagonal."""
     n, top = block.n_sites, 1 << (block.n_sites - 1)
     fields = {g.flip: float(g.amplitude[0]) for g in groups if g.flip}
     diagonal = np.zeros(block.dim)
     for start in range(0, block.dim, CHUNK):
+        if tick:
+            tick()
         states = np.arange(start, min(start + CHUNK, block.dim))
         for group in groups:
             if group.flip == 0:
@@ -176,8 +180,8 @@ class Codes:
         return self.offset[states >> self.half] + self.rank[states & self.mask]
 
 
-def matrix(groups: Sequence[Masks], block: Block) -> scipy.sparse.csr_matrix:
-    """H in the basis of the block, filled chunk by chunk into arrays of the estimated size."""
+def matrix(groups: Sequence[Masks], block: Block, tick: Callable[[], None] | None = None) -> scipy.sparse.csr_matrix:
+    """H in the basis of the block, filled chunk by chunk into arrays of the estimated size; `tick` per chunk."""
     table = Codes(block)
     dtype = np.result_type(np.float64, *(g.amplitude.dtype for g in groups))
     offdiagonal = [g for g in groups if g.flip]
@@ -187,6 +191,8 @@ def matrix(groups: Sequence[Masks], block: Block) -> scipy.sparse.csr_matrix:
     full, top = (1 << block.n_sites) - 1, 1 << (block.n_sites - 1)
     filled = 0
     for start in range(0, block.dim, CHUNK):
+        if tick:
+            tick()
         states = table.codes[start : start + CHUNK]
         chunk_values = np.zeros((len(states), len(offdiagonal) + 1), dtype)
         chunk_columns = np.zeros(chunk_values.shape, np.int32)

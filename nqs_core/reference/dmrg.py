@@ -6,9 +6,11 @@ import importlib.util
 import itertools
 import json
 import os
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from nqs_core.reference.exact import MEMORY_LIMIT, Labels
 CHI = (25, 50, 100, 200)
 BUDGET = 3600.0  # CPU seconds of a series
 MAX_SITES, MAX_CHI = 512, 10_000
+TICK_SECONDS = 0.2
 STOP_SECONDS = 1.5  # for the end after SIGTERM; then the process is killed
 MISSING = "DMRG needs TeNPy, the extra `dmrg` of this package: pip install 'spinscope[dmrg]'"
 PROCESS = Path(__file__).with_name("dmrg_process.py")  # run as a file: the package would import JAX first
@@ -173,30 +176,51 @@ class Job:
         self.pid = self._process.pid
         self._plan = plan
 
-    def events(self) -> Generator[Event, None, None]:
-        """Sweeps and points as they come; ends early, without an error, where the process got SIGTERM.
+    def events(self, tick_seconds: float = TICK_SECONDS) -> Generator[Event | None, None, None]:
+        """Sweeps and points as they come, None after `tick_seconds` without one, so that the caller can look around.
+
+        Ends early, without an error, where the process got SIGTERM; ends the process where the caller leaves early.
 
         Raises:
             NQSError: the process failed.
         """
+        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        other_end = threading.Thread(target=self._talk, args=(lines,), daemon=True)
+        other_end.start()
+        try:
+            while True:
+                try:
+                    line = lines.get(timeout=tick_seconds)
+                except queue.Empty:
+                    yield None
+                    continue
+                if line is None:
+                    break
+                content = json.loads(line)
+                yield (Point if content.pop("kind") == "point" else Sweep)(**content)
+            status = self._process.wait()
+            if status not in (0, -15):
+                self._errors.seek(0)
+                said = self._errors.read().strip().splitlines() or [f"exit status {status}"]
+                raise NQSError(f"DMRG failed: {said[-1]}")
+        finally:
+            self.stop()
+            other_end.join()
+            self._errors.close()
+
+    def _talk(self, lines: queue.SimpleQueue[str | None]) -> None:
+        """Send the job, which may wait for the process to read it, and pass on what comes back; None at its end."""
         sent, received = self._process.stdin, self._process.stdout
         assert sent is not None
         assert received is not None
         try:
             with contextlib.suppress(BrokenPipeError), sent:
                 json.dump(self._plan.job, sent)
-            for line in received:
-                content = json.loads(line)
-                yield (Point if content.pop("kind") == "point" else Sweep)(**content)
-            status = self._process.wait()
-            if status not in (0, -15):
-                self._errors.seek(0)
-                lines = self._errors.read().strip().splitlines() or [f"exit status {status}"]
-                raise NQSError(f"DMRG failed: {lines[-1]}")
+            with received:
+                for line in received:
+                    lines.put(line)
         finally:
-            self.stop()
-            received.close()
-            self._errors.close()
+            lines.put(None)
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL; what was yielded stays valid."""

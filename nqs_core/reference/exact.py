@@ -13,6 +13,9 @@ from nqs_core.operators import Masks, conserves_sz, masks
 from nqs_core.reference import momentum
 from nqs_core.reference.blocks import Block, elements_per_row, field_product, is_field_only, matrix, split
 
+Tick = Callable[[], None]
+Product = Callable[[np.ndarray], np.ndarray]
+
 MEMORY_LIMIT = 8e9
 MAX_SITES = 40  # beyond this even one vector is refused, without looking at the terms
 _DENSE = 256  # blocks up to this size are diagonalised in full
@@ -46,9 +49,17 @@ WHOLE = Labels()
 
 
 def lowest_levels(
-    hamiltonian: Hamiltonian, labels: Labels = WHOLE, levels: int = 1, memory_limit: float = MEMORY_LIMIT
+    hamiltonian: Hamiltonian,
+    labels: Labels = WHOLE,
+    levels: int = 1,
+    memory_limit: float = MEMORY_LIMIT,
+    tick: Tick | None = None,
 ) -> list[Level]:
     """The `levels` lowest levels of a subspace, with multiplicity.
+
+    Args:
+        memory_limit: in bytes.
+        tick: called before each product with H and each chunk of its matrix; what it raises ends the computation.
 
     Raises:
         TooLargeError: the estimate of the memory exceeds `memory_limit` bytes.
@@ -61,7 +72,8 @@ def lowest_levels(
         if labels.momentum is not None:
             project = momentum.projector(hamiltonian.lattice, labels.momentum, block)
         small = _is_small(block, levels, plan.n_parts)
-        for level in _block_levels(plan.groups, block, min(levels, block.dim), plan.dtype, project, small):
+        product = _product(plan.groups, block, tick)
+        for level in _block_levels(product, plan.groups, block, min(levels, block.dim), plan.dtype, project, small):
             found += [level] * block.multiplicity
     return sorted(found)[:levels]
 
@@ -144,13 +156,27 @@ def _cost(groups: Sequence[Masks], block: Block, levels: int, width: int, n_part
     return vectors + (width + 4.0) * stored + 8.0 * block.dim, seconds
 
 
-Product = Callable[[np.ndarray], np.ndarray]
+def _product(groups: Sequence[Masks], block: Block, tick: Tick | None) -> Product:
+    bare = field_product(groups, block, tick) if is_field_only(groups, block) else matrix(groups, block, tick).dot
+    if tick is None:
+        return bare
+
+    def product(x: np.ndarray) -> np.ndarray:
+        tick()
+        return bare(x)
+
+    return product
 
 
 def _block_levels(
-    groups: Sequence[Masks], block: Block, levels: int, dtype: np.dtype, project: Product | None, small: bool
+    product: Product,
+    groups: Sequence[Masks],
+    block: Block,
+    levels: int,
+    dtype: np.dtype,
+    project: Product | None,
+    small: bool,
 ) -> list[Level]:
-    product = field_product(groups, block) if is_field_only(groups, block) else matrix(groups, block).dot
     if project is None:
         if small:
             return _dense(_columns(product, block.dim), levels)

@@ -84,13 +84,52 @@ def test_sigterm_ends_within_a_sweep_and_keeps_finished_points():
         os.kill(job.pid, 0)
 
 
-def test_leaving_the_events_ends_the_process():
+def test_the_caller_is_asked_while_a_sweep_runs_and_leaving_ends_the_process():
     job = dmrg.Job(reference.plan_dmrg(config("square", {"extent": [6, 6]}, "heisenberg", {}), [4, 400]))
-    events = job.events()
-    next(events)
+    events, found, longest = job.events(tick_seconds=0.05), [], 0.0
+    while found[-20:] != [None] * 20:  # only the sweeps of chi = 400 take a second
+        asked = time.monotonic()
+        found.append(next(events))
+        longest = max(longest, time.monotonic() - asked)
+    assert longest < 1.0
     events.close()
     with pytest.raises(ProcessLookupError):
         os.kill(job.pid, 0)
+
+
+def test_a_series_may_be_finished_by_another_process():
+    system = config("chain", {"length": 14}, "heisenberg", {})
+    begun = points(reference.plan_dmrg(system, [4, 8]))
+    whole = [*begun, *points(reference.plan_dmrg(system, [12]))]
+    assert [p.chi for p in whole] == [4, 8, 12]
+    assert whole[0].energy > whole[1].energy > whole[2].energy
+    assert reference.conclude(system, whole)[0].energy <= whole[2].energy
+
+
+class Enough(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("case", "method"),
+    [
+        (("chain", {"length": 12}, "tfim", {"h_z": 0.1}), "exact"),
+        (("chain", {"length": 14}, "heisenberg", {}, {"sz": 1}), "exact"),
+        (("square", {"extent": [6, 6]}, "heisenberg", {}), "dmrg"),
+    ],
+)
+def test_a_computation_can_be_stopped_from_outside(case, method):
+    calls = 0
+
+    def tick():
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise Enough
+
+    with pytest.raises(Enough):
+        reference.compute(config(*case), method=method, tick=tick)
+    assert calls == 7
 
 
 def test_a_process_that_fails_says_why():
