@@ -214,7 +214,7 @@ def _export(args: argparse.Namespace) -> int:
     from backend.serve import open_database
 
     engine = open_database(settings.db_url)
-    found, _ = store.list_runs(engine, search=args.run, archived="any", limit=1000)
+    found, _ = store.list_runs(engine, search=args.run, archived="any", kind="any", limit=1000)
     found = [run for run in found if args.run and run["id"].startswith(args.run.lower())]
     if len(found) != 1:
         how = "there is no run" if not found else f"{len(found)} runs have an id"

@@ -28,8 +28,8 @@ PAGE = 2000  # events of one read
 CREDIT = 4  # frames on their way to a client
 IDLE_CURVES = 16  # curves that are kept though nobody watches them
 STATUS = (
-    "id", "name", "state", "phase", "step", "n_steps", "n_sites", "n_samples", "attempt", "reference", "result",
-    "error",
+    "id", "name", "kind", "parent", "state", "phase", "step", "n_steps", "n_sites", "n_samples", "attempt",
+    "reference", "result", "error",
 )  # fmt: skip
 
 log = logging.getLogger(__name__)

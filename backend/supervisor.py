@@ -250,7 +250,7 @@ def runners(db_url: str) -> list[int]:
     from backend import store
 
     engine = store.open_engine(db_url, upgrade=False)
-    runs, _ = store.list_runs(engine, state=("starting", "running"), archived="any", limit=1000)
+    runs, _ = store.list_runs(engine, state=("starting", "running"), archived="any", kind="any", limit=1000)
     engine.dispose()
     here = socket.gethostname()
     return [run["pid"] for run in runs if run["pid"] and run["host"] == here and is_runner(run["pid"])]

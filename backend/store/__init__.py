@@ -3,11 +3,11 @@
 from backend.store.connect import Engine, SchemaError, migrate, open_engine, reading
 from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop, work
 from backend.store.reads import checkpoint_hashes, read_events
+from backend.store.related import children, delete_run, same_system, set_reference
 from backend.store.runs import (
     StateError,
     UnknownRunError,
     counts,
-    delete_run,
     get_run,
     list_runs,
     submit,
@@ -23,6 +23,7 @@ __all__ = [
     "agent_status",
     "beat",
     "checkpoint_hashes",
+    "children",
     "claim_attempt",
     "claim_next",
     "counts",
@@ -38,6 +39,8 @@ __all__ = [
     "reading",
     "request_resume",
     "request_stop",
+    "same_system",
+    "set_reference",
     "submit",
     "update_run",
     "work",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,15 +12,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from backend.models import ACTIVE, attempts, checkpoints, events, metrics, runs, snapshots
+from backend.models import ACTIVE, events, runs
 from backend.store.connect import reading
 
-DATA_TABLES = (metrics, snapshots, events, checkpoints, attempts)
 COLUMNS = (
     "id", "name", "state", "desired", "phase", "step", "n_steps", "energy", "energy_error", "energy_per_site",
     "n_sites", "variance", "v_score", "acceptance", "r_hat", "ess", "jsd", "n_samples", "attempt", "pid", "host",
     "device", "tags", "archived", "notes", "config", "reference", "result", "error", "warnings", "created", "started",
-    "ended", "step_seconds", "last_seq", "cloned_from",
+    "ended", "step_seconds", "last_seq", "cloned_from", "kind", "parent", "system_key", "system_sector",
 )  # fmt: skip
 _RELATIVE = (runs.c.energy - runs.c.reference_energy) / sa.func.abs(sa.func.nullif(runs.c.reference_energy, 0.0))
 _ETA = sa.case((runs.c.state.in_(ACTIVE), runs.c.step_seconds * (runs.c.n_steps - runs.c.step)), else_=sa.null())
@@ -72,9 +69,29 @@ def submit(
     cloned_from: str | None = None,
     reference: Mapping[str, Any] | None = None,
     n_sites: int | None = None,
+    n_steps: int | None = None,
     priority: int = 0,
+    kind: str = "vmc",
+    parent: str | None = None,
+    system: tuple[str, str] | None = None,
 ) -> str:
-    """Queue a run and return its id; a repeated `idem_key` returns the id of the first submission."""
+    """Queue a run and return its id; a repeated `idem_key` returns the id of the first submission.
+
+    Args:
+        engine: the store.
+        config: everything that determines the run.
+        name: default: that of the configuration.
+        tags: labels for people.
+        idem_key: from the client, against submitting twice.
+        cloned_from: the run whose configuration this one started from.
+        reference: the energy to compare with.
+        n_sites: where it is known.
+        n_steps: expected number of steps; default: that of the configuration, else 300.
+        priority: higher goes first.
+        kind: one of `models.KINDS`.
+        parent: the run that is measured.
+        system: canonical key and sector label, by which references are matched.
+    """
     run_id = str(uuid.uuid4())
     row = {
         "id": run_id,
@@ -84,9 +101,13 @@ def submit(
         "cloned_from": cloned_from,
         "config": dict(config),
         "n_sites": n_sites,
-        "n_steps": config.get("n_steps", 300),
+        "n_steps": config.get("n_steps", 300) if n_steps is None else n_steps,
+        "kind": kind,
+        "parent": parent,
+        "system_key": system[0] if system else None,
+        "system_sector": system[1] if system else None,
         "reference": None if reference is None else dict(reference),
-        "reference_energy": _comparable(reference),
+        "reference_energy": comparable(reference),
         "state": "queued",
         "priority": priority,
         "created": time.time(),
@@ -104,7 +125,8 @@ def submit(
         return first
 
 
-def _comparable(reference: Mapping[str, Any] | None) -> float | None:
+def comparable(reference: Mapping[str, Any] | None) -> float | None:
+    """The energy of a reference that allows to state a relative error: exact or an estimate, never a mere bound."""
     if reference is None or reference.get("bound") not in ("exact", "estimate"):
         return None
     return reference.get("energy")
@@ -131,11 +153,14 @@ def list_runs(
     state: str | Sequence[str] | None = None,
     tag: str | None = None,
     archived: bool | str | None = False,
+    kind: str = "vmc",
     sort: str | None = None,
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[list[dict[str, Any]], int]:
     """A page of runs and the number of all that match. `sort` is a name in SORTS, with a leading '-' for descending.
+
+    `kind` is one of `models.KINDS`, several with commas between them, or "any".
 
     Raises:
         ValueError: `sort` is not a known name.
@@ -144,6 +169,8 @@ def list_runs(
     for word in (search or "").split():
         fields = (runs.c.name, runs.c.notes, sa.cast(runs.c.tags, sa.Text), runs.c.id)
         where.append(sa.or_(*[field.icontains(word, autoescape=True) for field in fields]))
+    if kind != "any":
+        where.append(runs.c.kind.in_(kind.split(",")))
     if state:
         where.append(runs.c.state.in_(state.split(",") if isinstance(state, str) else list(state)))
     if tag:
@@ -190,23 +217,3 @@ def update_run(
             raise UnknownRunError(run_id)
         if values:
             connection.execute(sa.update(runs).where(runs.c.id == run_id).values(**values))
-
-
-def delete_run(engine: Engine, run_id: str, folder: Path | None) -> None:
-    """Remove a run, its data and its folder.
-
-    Raises:
-        UnknownRunError: there is no such run.
-        StateError: a process works on it.
-    """
-    with engine.begin() as connection:
-        state = connection.execute(sa.select(runs.c.state).where(runs.c.id == run_id)).scalar()
-        if state is None:
-            raise UnknownRunError(run_id)
-        if state in ACTIVE:
-            raise StateError(f"the run is {state}; stop it before deleting it")
-        for table in DATA_TABLES:
-            connection.execute(sa.delete(table).where(table.c.run_id == run_id))
-        connection.execute(sa.delete(runs).where(runs.c.id == run_id))
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)

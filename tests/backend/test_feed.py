@@ -235,6 +235,22 @@ def test_status_and_messages_come_without_points(address: str, feeder: Feeder) -
     assert browser.messages[-1] == warning | {"seq": last_seq(feeder)}
 
 
+def test_a_finished_run_gets_its_reference_while_somebody_looks(address: str, feeder: Feeder) -> None:
+    feeder.train(2)
+    store.finish(feeder.engine, *feeder.owner, "done", result={"energy": -2.0})
+    browser = Browser(address)
+    browser.want(feeder.run)
+    browser.until(feeder.run, last_seq(feeder))
+    assert (browser.status[feeder.run]["reference"], browser.status[feeder.run]["kind"]) == (None, "vmc")
+    reference = {"energy": -2.5, "bound": "exact", "method": "exact diagonalisation", "uncertainty": None}
+    store.set_reference(feeder.engine, feeder.run, reference)
+    browser.until(feeder.run, last_seq(feeder))
+    assert browser.status[feeder.run]["reference"] == reference
+    assert browser.status[feeder.run]["state"] == "done"
+    assert browser.messages[-1]["message"] == "reference: -2.5, exact diagonalisation"
+    assert same(browser, feeder)
+
+
 def test_unknown_and_deleted_runs_are_said_to_be_deleted(address: str, engine: Engine) -> None:
     run = store.submit(engine, {"name": "x", "lattice": {"name": "chain"}})
     browser = Browser(address)
