@@ -60,6 +60,52 @@ class Run(TypedDict, total=False):
     cloned_from: str | None
 
 
+class ReferenceRow(TypedDict, total=False):
+    """One known energy of a canonical system; energies are totals in units of its leading coupling.
+
+    `origin`: shipped, computed or user. `bound`: exact, estimate or upper. `energy_run` stands in answers about one
+    system: the same energy in the units of that system.
+    """
+
+    id: Required[int]
+    origin: str
+    run_id: str | None
+    created: float
+    key: str
+    hamiltonian: str
+    lattice: str
+    extent: list[int]
+    boundary: str
+    n_sites: int
+    couplings: dict[str, float]
+    sector: str
+    level: int
+    method: str
+    bound: str
+    energy: float
+    energy_per_site: float
+    uncertainty: float | None
+    uncertainty_kind: str | None
+    variance: float | None
+    bond_dimension: int | None
+    truncation_error: float | None
+    labels: dict[str, Any] | None
+    detail: str | None
+    source: str | None
+    url: str | None
+    licence: str | None
+    note: str | None
+    energy_run: float
+
+
+class ReferencePage(TypedDict):
+    """A page of the table, the number of all rows that pass the filters, and what can be filtered by."""
+
+    references: list[ReferenceRow]
+    total: int
+    facets: dict[str, list[str]]
+
+
 class ApiError(Exception):
     """The API refused: its own sentence, and the fields that it names."""
 
@@ -165,6 +211,38 @@ class Client:
     async def events(self, run: str, after: int = 0) -> tuple[list[dict[str, Any]], int]:
         page = await self._call("GET", f"/api/runs/{run}/events", query={"after": after})
         return page["events"], int(page["last_seq"])
+
+    async def references(self, **query: Any) -> ReferencePage:
+        """Reference energies: `search`, `hamiltonian`, `lattice`, `method`, `bound`, `origin`, `key`, `sort`, pages."""
+        return await self._call("GET", "/api/references", query=query)
+
+    async def add_reference(self, body: Mapping[str, Any]) -> ReferenceRow:
+        """An energy that a user knows: total, in the units of the Hamiltonian in `body`."""
+        return await self._call("POST", "/api/references", body=body)
+
+    async def delete_reference(self, row: int) -> None:
+        await self._call("DELETE", f"/api/references/{row}")
+
+    async def match_reference(self, system: Mapping[str, Any]) -> dict[str, Any]:
+        """What is known of a system: exact matches, nearest systems, a rigorous bracket."""
+        return await self._call("POST", "/api/references/match", body=system)
+
+    async def estimate_reference(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """What computing a reference would take, by exact diagonalisation and by DMRG."""
+        return await self._call("POST", "/api/references/estimate", body=job)
+
+    async def compute_reference(self, job: Mapping[str, Any]) -> Run:
+        """Queue the computation; it is a run of kind dmrg or exact."""
+        return await self._call("POST", "/api/references/compute", body=job)
+
+    async def reference_series(self, **query: Any) -> list[dict[str, Any]]:
+        """DMRG energies against bond dimension with their fits, of a level (`key`, `sector`, `level`) or a `run`."""
+        return (await self._call("GET", "/api/references/series", query=query))["series"]
+
+    async def reference_jobs(self, limit: int = 100) -> list[Run]:
+        """Computations of references, newest first."""
+        query = {"kind": "dmrg,exact", "archived": "any", "limit": limit}
+        return cast(list[Run], (await self._call("GET", "/api/runs", query=query))["runs"])
 
     async def warnings(self, run: Run, look_back: int = 2000) -> list[str]:
         """What the run warned of among its newest `look_back` records, each sentence once."""
