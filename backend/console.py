@@ -25,6 +25,7 @@ from nqs_core.reference import (
     matching,
     plan_dmrg,
     relative_error,
+    with_error,
 )
 
 LOG = logging.getLogger("spinscope.console")
@@ -163,7 +164,7 @@ def summary(content: dict[str, Any]) -> str:
     """A few lines about a finished run."""
     shown = {name: "-" if content[name] is None else f"{content[name]:.6g}" for name in RESULT}
     lines = [
-        f"energy           {_with_error(content['energy'], content['energy_error'])}",
+        f"energy           {with_error(content['energy'], content['energy_error'])}",
         f"per site         {shown['energy_per_site']}",
         f"variance         {shown['variance']}   V-score {shown['v_score']}",
         f"samples          {shown['n_samples_final']}   acceptance {shown['acceptance']}   R-hat {shown['r_hat']}",
@@ -175,14 +176,6 @@ def summary(content: dict[str, Any]) -> str:
     if error is not None:
         lines.append(f"relative error   {error:.2e}")
     return "\n".join([*lines, f"{content['n_steps']} steps in {content['seconds']:.1f} s"])
-
-
-def _with_error(value: float | None, error: float | None) -> str:
-    """Such as -20.4046 ± 0.0012, with two digits of the error."""
-    if value is None or not error:
-        return "-" if value is None else f"{value:.10g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def _finite(value: Any) -> Any:

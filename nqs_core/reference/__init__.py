@@ -1,5 +1,6 @@
 """Reference energies: closed forms, exact diagonalisation, the shipped table, and how they match a run."""
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -10,9 +11,9 @@ from nqs_core.errors import ConfigError, NQSError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
 from nqs_core.lattices import LATTICES
 from nqs_core.reference import analytic, dmrg, exact, matching, momentum
-from nqs_core.reference.fit import Extrapolation, extrapolate
+from nqs_core.reference.fit import EXACT, Extrapolation, extrapolate
 from nqs_core.reference.literature import data_folder, load_table
-from nqs_core.reference.result import Reference, Verdict, relative_error, verdict
+from nqs_core.reference.result import Reference, Verdict, relative_error, sentence, verdict, with_error
 from nqs_core.sector import Sector
 
 __all__ = [
@@ -26,11 +27,15 @@ __all__ = [
     "load_table",
     "plan_dmrg",
     "relative_error",
+    "sentence",
+    "upper_bound",
     "verdict",
+    "with_error",
 ]
 
 FAILURES = (NQSError, RuntimeError, ArithmeticError, np.linalg.LinAlgError)  # ARPACK's are RuntimeErrors
 METHODS = ("auto", "analytic", "exact", "dmrg")
+SOURCE = "computed by Spinscope"
 LANCZOS = "sparse Lanczos (ARPACK) in symmetry blocks"
 
 
@@ -88,14 +93,26 @@ def compute(
         energies = [float(e) for e in closed.energies]
         rounding = 1e-14 * hamiltonian.lattice.n_sites * max(1.0, abs(energies[0]))
         return [
-            Reference(e, "analytic", "exact", rounding, "rounding", closed.source, sector, k, key)
+            Reference(e, "analytic", "exact", rounding, "rounding", closed.source, sector, k, key, closed.detail)
             for k, e in enumerate(energies)
         ]
     if method == "analytic":
         raise ConfigError(f"no closed form is known for {levels} level(s) of {hamiltonian!r} in sector {sector}")
     found = exact.lowest_levels(hamiltonian, labels, levels, memory_limit, tick)
     return [
-        Reference(level.energy, "exact diagonalisation", "exact", level.residual, "residual", LANCZOS, sector, k, key)
+        Reference(
+            level.energy,
+            "exact diagonalisation",
+            "exact",
+            level.residual,
+            "residual",
+            SOURCE,
+            sector,
+            k,
+            key,
+            LANCZOS,
+            level.residual**2,
+        )
         for k, level in enumerate(found)
     ]
 
@@ -141,8 +158,7 @@ def conclude(config: System, points: Sequence[dmrg.Point]) -> tuple[Reference, E
     Raises:
         ConfigError: no bond dimension is finished.
     """
-    if not points:
-        raise ConfigError("DMRG ended before the first bond dimension was finished")
+    last = upper_bound(config, points)
     found = extrapolate(
         [p.chi for p in points],
         [p.energy for p in points],
@@ -150,14 +166,45 @@ def conclude(config: System, points: Sequence[dmrg.Point]) -> tuple[Reference, E
         [p.variance for p in points],
         [p.converged for p in points],
     )
-    key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config.sector)
-    source = f"TeNPy, chi = {', '.join(str(p.chi) for p in points)}"
     if found.uncertainty is None:
-        return Reference(found.energy, "dmrg", "upper", None, "not given", source, sector, 0, key), found
-    kind = "half width"
-    return Reference(
-        found.energy, "dmrg extrapolated", "estimate", found.uncertainty, kind, source, sector, 0, key
+        return last, found
+    fits = ", ".join(f"{fit.kind} {fit.a:.9f}" for fit in found.fits if fit.accepted)
+    return dataclasses.replace(
+        last,
+        energy=found.energy,
+        method="dmrg extrapolated",
+        bound="estimate",
+        uncertainty=found.uncertainty,
+        uncertainty_kind="half width of [lowest accepted extrapolation, last variational energy]",
+        detail=f"middle of [lowest fit, E(chi = {points[-1].chi})], {_chi(points)}: {fits}",
+        variance=None,
+        truncation_error=None,
     ), found
+
+
+def upper_bound(config: System, points: Sequence[dmrg.Point]) -> Reference:
+    """The energy of the largest finished bond dimension: never below the ground state of the sector.
+
+    Raises:
+        ConfigError: no bond dimension is finished.
+    """
+    if not points:
+        raise ConfigError("DMRG ended before the first bond dimension was finished")
+    key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config.sector)
+    last = points[-1]
+    open_end = "" if last.converged else ", sweeps not converged"
+    uncertainty, kind = None, "not given"
+    if last.converged and last.truncation_error < EXACT:
+        uncertainty = dmrg.tolerance(LATTICES.build(config.lattice)) * max(1.0, abs(last.energy))
+        kind = "one-sided: bond dimension saturated"
+    return Reference(
+        last.energy, "dmrg", "upper", uncertainty, kind, SOURCE, sector, 0, key,
+        f"TeNPy, two-site, {_chi(points)}{open_end}", last.variance, last.chi_used, last.truncation_error,
+    )  # fmt: skip
+
+
+def _chi(points: Sequence[dmrg.Point]) -> str:
+    return f"chi = {', '.join(str(p.chi) for p in points)}"
 
 
 def _by_dmrg(config: System, levels: int, memory_limit: float, tick: exact.Tick | None) -> Reference:

@@ -1,23 +1,28 @@
 """Closed forms and integrable models: exact at any size."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
 
-from nqs_core.hamiltonians import J1J2, Hamiltonian, Heisenberg, TransverseFieldIsing
+from nqs_core.hamiltonians import J1J2, XXZ, Hamiltonian, Heisenberg, TransverseFieldIsing
 from nqs_core.lattices import Chain
 
 FREE_FERMIONS = "P. Pfeuty, Ann. Phys. 57, 79 (1970), doi:10.1016/0003-4916(70)90270-8"
+FREE_EXCHANGE = "E. Lieb, T. Schultz and D. Mattis, Ann. Phys. 16, 407 (1961), doi:10.1016/0003-4916(61)90115-4"
 BETHE = "H. Bethe, Z. Phys. 71, 205 (1931), doi:10.1007/BF01341708"
 MAJUMDAR_GHOSH = "C. K. Majumdar and D. K. Ghosh, J. Math. Phys. 10, 1388 (1969), doi:10.1063/1.1664978"
+FERMIONS = "Jordan-Wigner free fermions"
+MAX_LEVELS = 64  # of the XX chain
 MAX_SITES = 4096  # the work grows with the square (open chain) or the cube (Bethe) of the size
 
 
 class Closed(NamedTuple):
-    """The lowest levels, total energies in rising order, and where the formula comes from."""
+    """The lowest levels, total energies in rising order, how they are found and where the formula comes from."""
 
     energies: np.ndarray
+    detail: str
     source: str
 
 
@@ -30,12 +35,17 @@ def closed_form(hamiltonian: Hamiltonian, sz: float | None, levels: int) -> Clos
     if isinstance(hamiltonian, TransverseFieldIsing) and hamiltonian.h_z == 0 and sz is None:
         J, h = float(hamiltonian.J), float(hamiltonian.h)
         energies = tfim_ring(n, J, h, levels) if ring else tfim_open(n, J, h, levels)
-        return Closed(energies, FREE_FERMIONS)
+        return Closed(energies, FERMIONS, FREE_FERMIONS)
+    if isinstance(hamiltonian, XXZ) and hamiltonian.Delta == 0 and levels <= MAX_LEVELS:
+        numbers = range(n + 1) if sz is None else [round(n / 2 + sz)]
+        return Closed(xx_chain(n, float(hamiltonian.J), ring, numbers, levels), FERMIONS, FREE_EXCHANGE)
     if isinstance(hamiltonian, J1J2) and _is_dimerised(hamiltonian, n, ring) and sz in (None, 0) and levels == 1:
-        return Closed(np.array([-3 / 8 * float(hamiltonian.J1) * n]), MAJUMDAR_GHOSH)
+        return Closed(np.array([-3 / 8 * float(hamiltonian.J1) * n]), "product of singlets", MAJUMDAR_GHOSH)
     even_ring = ring and n % 2 == 0 and n <= MAX_SITES // 4
     if isinstance(hamiltonian, Heisenberg) and hamiltonian.J > 0 and sz in (None, 0) and levels == 1 and even_ring:
-        return Closed(np.array([float(hamiltonian.J) * heisenberg_ring(n)]), BETHE)
+        return Closed(
+            np.array([float(hamiltonian.J) * heisenberg_ring(n)]), "Bethe equations by Newton's method", BETHE
+        )
     return None
 
 
@@ -85,6 +95,35 @@ def _lowest(modes: np.ndarray, vacuum: float, levels: int, odd: bool) -> np.ndar
             break
         sums = grown
     return vacuum + sums[odd]
+
+
+def xx_chain(n: int, J: float, ring: bool, numbers: Sequence[int], levels: int) -> np.ndarray:
+    """J Σ (SˣSˣ + SʸSʸ): free fermions of energy J cos q, one for each up spin; `numbers`: of up spins, any of them.
+
+    Open chain: q = π k / (n + 1), k = 1 ... n. Ring: q = 2π k / n for an odd number, 2π (k + 1/2) / n for an even one.
+    """
+    if ring:
+        modes = [np.sort(J * np.cos(np.pi * (2 * np.arange(n) + 1 - odd) / n)) for odd in (0, 1)]
+    else:
+        modes = [np.sort(J * np.cos(np.pi * np.arange(1, n + 1) / (n + 1)))] * 2
+    # No number whose ground state lies above `levels` other ground states matters.
+    sums = [np.concatenate([[0.0], np.cumsum(m)]) for m in modes]
+    chosen = sorted(numbers, key=lambda number: sums[number % 2][number])[:levels]
+    return np.sort(np.concatenate([_fillings(modes[k % 2], k, levels) for k in chosen]))[:levels]
+
+
+def _fillings(modes: np.ndarray, number: int, levels: int) -> np.ndarray:
+    """The lowest sums of `number` different modes, which are in rising order.
+
+    A filling whose particles are moved up by a total of s steps lies above s others, which are moved less: only the
+    modes within `levels` of the last filled one can matter.
+    """
+    first, last = max(0, number - levels), min(len(modes), number + levels)
+    sums = [np.zeros(1), *[np.zeros(0)] * (number - first)]  # by the number of filled modes
+    for mode in modes[first:last]:
+        for k in range(number - first, 0, -1):
+            sums[k] = np.sort(np.concatenate([sums[k], sums[k - 1] + mode]))[:levels]
+    return modes[:first].sum() + sums[-1]
 
 
 def heisenberg_ring(n: int) -> float:

@@ -132,7 +132,7 @@ def plan(
     job = {
         "n_sites": n, "charge": charge, "onsite": onsite, "couplings": couplings, "start": start, "chi": chosen,
         "seconds": seconds, "budget_seconds": budget, "max_sweeps": _MAX_SWEEPS,
-        "tolerance": _tolerance(hamiltonian.lattice),
+        "tolerance": tolerance(hamiltonian.lattice),
     }  # fmt: skip
     return Plan(n, chosen, charge, dimension, seconds, n_bytes, job)
 
@@ -146,7 +146,7 @@ def _bond_dimensions(n: int, chi: Sequence[int] | None) -> tuple[int, ...]:
     return chosen
 
 
-def _tolerance(lattice: Lattice) -> float:
+def tolerance(lattice: Lattice) -> float:
     """Relative change of the energy per sweep at which a bond dimension counts as converged."""
     if len(lattice.extent) > 1:
         return 2e-6 if lattice.n_sites >= 36 else 1e-8

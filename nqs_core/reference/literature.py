@@ -6,11 +6,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nqs_core.reference.matching import Fields, ground_sectors, key
+from nqs_core.config import System
+from nqs_core.lattices import LATTICES
+from nqs_core.reference.matching import Fields, canonical, ground_sectors, key
 from nqs_core.reference.result import Reference
 
 Row = dict[str, Any]
 
+COLUMNS = (
+    "key", "hamiltonian", "lattice", "extent", "boundary", "n_sites", "couplings", "sector", "level", "method", "bound",
+    "energy", "energy_per_site", "uncertainty", "uncertainty_kind", "variance", "bond_dimension", "truncation_error",
+    "labels", "detail", "source", "url", "licence", "note",
+)  # fmt: skip
 _INTEGERS = ("n_sites", "level", "bond_dimension")
 _REALS = ("energy", "energy_per_site", "uncertainty", "variance", "truncation_error")
 _JSON = ("extent", "couplings", "labels")
@@ -65,18 +72,45 @@ def _rank(row: Row) -> tuple[int, float]:
 
 def as_reference(row: Row, factor: float) -> Reference:
     """A row in the units of a run, `factor` from `matching.canonical`."""
-    uncertainty = None if row["uncertainty"] is None else row["uncertainty"] / factor
+    scaled = {name: None if row[name] is None else row[name] / factor for name in ("energy", "uncertainty")}
     return Reference(
-        energy=row["energy"] / factor,
-        method=row["method"],
-        bound=row["bound"],
-        uncertainty=uncertainty,
+        **scaled,
+        **{name: row[name] for name in ("method", "bound", "sector", "level", "key")},
         uncertainty_kind=row["uncertainty_kind"] or "not given",
         source=row["source"] or "",
-        sector=row["sector"],
-        level=row["level"],
-        key=row["key"],
+        detail=row["detail"] or "",
+        variance=None if row["variance"] is None else row["variance"] / factor**2,
+        bond_dimension=row["bond_dimension"],
+        truncation_error=row["truncation_error"],
     )
+
+
+def as_row(reference: Reference, config: System) -> Row:
+    """The row of a reference of the system `config`: canonical units, every column of the table.
+
+    A system without a canonical form is described by its own names and has no couplings.
+    """
+    fields, factor = canonical(config)
+    lattice = LATTICES.build(config.lattice)
+    own = {
+        "lattice": config.lattice.name,
+        "extent": list(lattice.extent),
+        "boundary": "".join("P" if periodic else "O" for periodic in lattice.periodicity),
+        "couplings": {},
+    }
+    about = own | {name: value for name, value in fields.items() if name != "hash"}
+    scaled = {"energy": reference.energy, "uncertainty": reference.uncertainty}
+    same = ("method", "bound", "uncertainty_kind", "sector", "level", "bond_dimension", "truncation_error", "source")
+    found = {
+        **about,
+        **{name: None if value is None else value * factor for name, value in scaled.items()},
+        **{name: getattr(reference, name) for name in same},
+        "key": key(fields),
+        "energy_per_site": reference.energy * factor / fields["n_sites"],
+        "variance": None if reference.variance is None else reference.variance * factor**2,
+        "detail": reference.detail or None,
+    }
+    return {name: found.get(name) for name in COLUMNS}
 
 
 class Neighbour(NamedTuple):

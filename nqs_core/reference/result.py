@@ -14,6 +14,8 @@ class Reference:
 
     bound: "exact"; "estimate" (may lie on either side of the truth); "upper" (never below it).
     level: counted from 0 with multiplicity within `sector`; key: of the canonical system (`matching.key`).
+    variance: <H²> - <H>², in squared units of the energy; bond_dimension: the largest one used by DMRG;
+    truncation_error: the largest discarded weight of its last sweep; detail: algorithm and settings.
     """
 
     energy: float
@@ -25,6 +27,10 @@ class Reference:
     sector: str
     level: int
     key: str
+    detail: str = ""
+    variance: float | None = None
+    bond_dimension: int | None = None
+    truncation_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,46 @@ class Verdict:
     kind: Literal["flag", "error", "above", "beaten"]
     relative_error: float | None
     text: str
+
+
+def sentence(reference: Reference | None) -> str:
+    """How sharp a reference is, in words; energies are totals in the run's own units."""
+    if reference is None:
+        return "no reference"
+    kind, u = reference.uncertainty_kind, reference.uncertainty
+    if reference.bound == "exact":
+        return _exact(reference)
+    if reference.bound == "upper":
+        if u is None or not kind.startswith(("one-sided", "standard error")):
+            return "upper bound, distance to the truth unknown"
+        if kind == "standard error":
+            return f"upper bound with a standard error of {u:.2g}, distance to the truth unknown"
+        return f"upper bound, about {u:.1g} above the truth (not rigorous)"
+    method = {"qmc": "QMC"}.get(reference.method, reference.method.replace("dmrg", "DMRG").replace(" extra", ", extra"))
+    if u is None:
+        return f"{reference.energy:.10g} ({method}, no error bar is known)"
+    about = "one standard error" if kind == "standard error" else "not a rigorous bound"
+    mark = "; " if ", " in method else ", "
+    return f"{with_error(reference.energy, u)} ({method}{mark}{about})"
+
+
+def _exact(reference: Reference) -> str:
+    where = "full space" if reference.sector == "full" else reference.sector.replace("=", " = ").replace(",", ", ")
+    how = {"analytic": "closed form", "exact diagonalisation": f"Lanczos, {where}"}.get(
+        reference.method, reference.method
+    )
+    if not reference.uncertainty:
+        return f"exact ({how})"
+    joined = ", residual" if reference.uncertainty_kind == "residual" else " to"
+    return f"exact{joined} {reference.uncertainty:.0e} ({how})"
+
+
+def with_error(value: float | None, error: float | None) -> str:
+    """Such as -20.4046 ± 0.0012, with two digits of the error."""
+    if value is None or not error or not math.isfinite(error):
+        return "-" if value is None else f"{value:.10g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def relative_error(energy: float | None, reference: Reference | None) -> float | None:
@@ -52,20 +98,34 @@ def verdict(energy: float, error: float, reference: Reference) -> Verdict:
     with rounding) is impossible for an exact reference, doubtful for an estimate, and an improvement on an upper bound.
     """
     difference = energy - reference.energy
-    relative = relative_error(energy, reference)
-    margin = 3 * math.hypot(error, reference.uncertainty or 0.0, ROUNDING * reference.energy)
+    # How far an upper bound may lie above the truth does not blur the bound itself.
+    blur = 0.0 if reference.uncertainty_kind.startswith("one-sided") else reference.uncertainty or 0.0
+    margin = 3 * math.hypot(error, blur, ROUNDING * reference.energy)
     if reference.bound == "upper":
         if difference < -margin:
             return Verdict("beaten", None, f"below the best known upper bound by {-difference:.3g}: an improvement")
         if difference < 0:
-            return Verdict("above", None, "at the best known upper bound, within 3 σ")
+            return Verdict("above", None, "at the best known upper bound, within 3 standard errors")
         return Verdict("above", None, f"above the best known upper bound by {difference:.3g}")
+    relative = relative_error(energy, reference)
     if difference < -margin:
-        return Verdict(
-            "flag",
-            relative,
-            f"below the {reference.bound} reference by {-difference:.3g}, more than 3 standard errors: the chains are "
-            "not mixed, the error bar is too small, or the sector or the system differs",
-        )
+        return Verdict("flag", relative, _flag(-difference, reference))
     shown = "undefined (E₀ = 0)" if relative is None else f"{relative:.2e}"
-    return Verdict("error", relative, f"relative error {shown} against the {reference.bound} reference")
+    if reference.bound == "estimate" and relative is not None and blur:
+        both = math.hypot(blur, error if math.isfinite(error) else 0.0) / abs(reference.energy)
+        shown += f" ± {both:.1e}"
+    return Verdict("error", relative, f"relative error {shown} against {_named(reference)}")
+
+
+def _named(reference: Reference) -> str:
+    if reference.bound == "exact":
+        return "the exact reference"
+    return f"the estimate ({reference.method})" if reference.method else "the estimate"
+
+
+def _flag(below: float, reference: Reference) -> str:
+    shown = f"below {_named(reference)} by {below:.3g}, more than 3"
+    why = "the chains are not mixed, the sampling is biased, the error bar is too small, or the sector or the system"
+    if reference.bound == "exact":
+        return f"{shown} standard errors: {why} differs"
+    return f"{shown} joint standard errors: {why} differs, or the estimate is too high"

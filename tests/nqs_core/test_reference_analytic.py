@@ -9,6 +9,7 @@ from nqs_core import reference
 from nqs_core.config import parse
 from nqs_core.errors import ConfigError
 from nqs_core.reference import analytic, load_table
+from nqs_core.sector import Sector
 from tests.nqs_core import kron
 
 
@@ -71,6 +72,36 @@ def test_bethe_equations_at_known_sizes():
         assert analytic.heisenberg_ring(n) / n == pytest.approx(0.25 - math.log(2) - math.pi**2 / 12 / n**2, abs=2e-7)
 
 
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 8, 9, 10])
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("J", [1.0, -0.7])
+def test_xx_levels_with_multiplicity_in_the_whole_space_and_in_every_sector(n, periodic, J):
+    dense = kron.hamiltonian("xxz", "chain", (n,), (periodic,), {"J": J, "Delta": 0.0})
+    sectors = [(None, np.arange(2**n)), *((m - n / 2, Sector(n, m - n / 2).indices()) for m in range(n + 1))]
+    for sz, states in sectors:
+        expected = np.linalg.eigvalsh(dense[np.ix_(states, states)])[:12]
+        system = config(n, periodic, "xxz", None if sz is None else {"sz": sz}, J=J, Delta=0.0)
+        found = reference.compute(system, levels=12, method="analytic")
+        np.testing.assert_allclose([r.energy for r in found], expected, atol=1e-10)
+
+
+def test_xx_ring_is_the_sum_of_the_lowest_cosines():
+    for n in (10, 64, 4096):  # half of them odd and half even: n / 2 = 5, 32, 2048
+        shift = 0.0 if n // 2 % 2 else 0.5
+        cosines = np.sort(np.cos(2 * np.pi * (np.arange(n) + shift) / n))
+        found = reference.compute(config(n, True, "xxz", Delta=0.0), method="analytic")[0]
+        assert found.energy == pytest.approx(cosines[: n // 2].sum(), rel=1e-12)
+        assert found.energy == pytest.approx(-1 / math.sin(math.pi / n), rel=1e-12)
+    with pytest.raises(ConfigError, match="no closed form"):
+        reference.compute(config(64, True, "xxz", Delta=0.0), levels=65, method="analytic")
+    assert len(reference.compute(config(64, True, "xxz", Delta=0.0), levels=64)) == 64
+
+
+def test_the_wrong_boundary_condition_of_the_fermions_would_be_noticed():
+    right, wrong = (analytic.xx_chain(8, 1.0, True, [4], 1)[0], np.sort(np.cos(np.pi * np.arange(8) / 4))[:4].sum())
+    assert abs(right - wrong) > 0.1
+
+
 @pytest.mark.parametrize(
     ("n", "periodic"), [(2, True), (4, False), (6, True), (8, True), (8, False), (5, True), (4, True)]
 )
@@ -92,6 +123,8 @@ def test_majumdar_ghosh_point(n, periodic):
         (config(6, True, "heisenberg", J=-1.0), 1),
         (config(6, True, "heisenberg"), 2),
         (config(6, True, "heisenberg", {"sz": 1.0}), 1),
+        (config(6, True, "xxz", Delta=0.1), 1),
+        (config(6, True, "xxz", {"sz": 0.0, "momentum": [0]}, Delta=0.0), 1),
     ],
 )
 def test_where_no_closed_form_is_known_it_says_so_and_the_matrix_is_used(config_, levels):

@@ -4,7 +4,18 @@ import math
 
 import pytest
 
-from nqs_core.reference import Reference, data_folder, literature, load_table, matching, relative_error, verdict
+from nqs_core.config import parse
+from nqs_core.reference import (
+    Reference,
+    compute,
+    data_folder,
+    literature,
+    load_table,
+    matching,
+    relative_error,
+    sentence,
+    verdict,
+)
 
 ROWS = load_table()
 
@@ -89,8 +100,8 @@ def test_the_bracket_reaches_the_heisenberg_row_and_stops_outside_the_table():
     assert literature.bracket(ROWS, fields("chain", [16], "P", "tfim", {"J": 1, "h": 50})) is None
 
 
-def ref(bound, energy=-10.0, uncertainty=0.0):
-    return Reference(energy, "m", bound, uncertainty, "residual", "s", "full", 0, "k")
+def ref(bound, energy=-10.0, uncertainty=0.0, kind="residual"):
+    return Reference(energy, "m", bound, uncertainty, kind, "s", "full", 0, "k")
 
 
 def test_relative_errors_are_signed_and_given_only_where_they_mean_something():
@@ -114,6 +125,8 @@ def test_relative_errors_are_signed_and_given_only_where_they_mean_something():
         (-9.9, 0.01, ref("upper"), "above"),
         (-10.1, 0.01, ref("upper"), "beaten"),
         (-10.02, 0.01, ref("upper"), "above"),
+        (-10.1, 0.01, ref("upper", uncertainty=0.1), "above"),  # a Monte Carlo value with its own error bar
+        (-10.1, 0.01, ref("upper", uncertainty=0.1, kind="one-sided"), "beaten"),  # how far the truth may lie below
         (-10.000001, 0.0, ref("exact"), "error"),  # rounding in single precision
         (-10.0001, 0.0, ref("exact"), "flag"),
         (-20.0, math.inf, ref("exact"), "error"),  # the error is not known
@@ -123,4 +136,107 @@ def test_verdicts(energy, error, against, kind):
     found = verdict(energy, error, against)
     assert found.kind == kind
     assert (found.relative_error is None) == (against.bound == "upper")
-    assert "error" not in found.text or against.bound != "upper"
+    if against.bound == "upper":
+        assert "relative" not in found.text
+        assert "best known upper bound" in found.text
+    if kind == "beaten":
+        assert "improvement" in found.text
+    if kind == "flag":
+        assert "not mixed" in found.text
+        assert "sector" in found.text
+
+
+def test_verdicts_name_distances_and_the_uncertainty_of_an_estimate():
+    assert "above the best known upper bound by 0.1" in verdict(-9.9, 0.01, ref("upper")).text
+    assert "relative error 1.00e-02 against the exact reference" in verdict(-9.9, 0.01, ref("exact")).text
+    estimate = verdict(-9.9, 0.03, ref("estimate", uncertainty=0.04)).text
+    assert estimate == "relative error 1.00e-02 ± 5.0e-03 against the estimate (m)"
+    assert "± 4.0e-03" in verdict(-9.9, math.inf, ref("estimate", uncertainty=0.04)).text
+    assert "undefined" in verdict(0.1, 0.01, ref("exact", energy=0.0)).text
+
+
+@pytest.mark.parametrize(
+    ("method", "bound", "energy", "uncertainty", "kind", "sector", "words"),
+    [
+        ("analytic", "exact", -6.0, 1e-12, "rounding", "full", "exact to 1e-12 (closed form)"),
+        ("analytic", "exact", -6.0, 0.0, "exact number", "full", "exact (closed form)"),
+        ("exact diagonalisation", "exact", -6.0, 2e-13, "residual", "Sz=0", "exact, residual 2e-13 (Lanczos, Sz = 0)"),
+        (
+            "exact diagonalisation", "exact", -6.0, 5e-9, "rounding (digits printed)", "Sz=0,k=4,P=+1",
+            "exact to 5e-09 (Lanczos, Sz = 0, k = 4, P = +1)",
+        ),
+        (
+            "exact diagonalisation", "exact", -6.0, 2e-13, "residual", "full",
+            "exact, residual 2e-13 (Lanczos, full space)",
+        ),
+        ("qmc", "estimate", -24.44008, 0.0026, "standard error", "full", "-24.4401 ± 0.0026 (QMC, one standard error)"),
+        ("qmc", "estimate", -24.44, None, "not given", "full", "-24.44 (QMC, no error bar is known)"),
+        (
+            "dmrg extrapolated", "estimate", -115.232869, 0.00041431, "half width of [...]", "full",
+            "-115.23287 ± 0.00041 (DMRG, extrapolated; not a rigorous bound)",
+        ),
+        (
+            "variational extrapolated", "estimate", -49.7715, 0.0009, "extrapolation", "full",
+            "-49.77150 ± 0.00090 (variational, extrapolated; not a rigorous bound)",
+        ),
+        ("dmrg", "upper", -6.0, None, "not given", "full", "upper bound, distance to the truth unknown"),
+        ("variational", "upper", -6.0, 1e-3, "rounding", "full", "upper bound, distance to the truth unknown"),
+        (
+            "variational", "upper", -6.0, 1.23e-3, "standard error", "full",
+            "upper bound with a standard error of 0.0012, distance to the truth unknown",
+        ),
+        (
+            "dmrg", "upper", -6.0, 4e-7, "one-sided (distance to the power extrapolation)", "full",
+            "upper bound, about 4e-07 above the truth (not rigorous)",
+        ),
+    ],
+)  # fmt: skip
+def test_how_sharp_a_reference_is_in_one_sentence(method, bound, energy, uncertainty, kind, sector, words):
+    assert sentence(Reference(energy, method, bound, uncertainty, kind, "s", sector, 0, "k")) == words
+
+
+def test_every_row_has_its_sentence_and_comes_back_as_it_was():
+    assert sentence(None) == "no reference"
+    compared = 0
+    for row in ROWS:
+        assert sentence(literature.as_reference(row, 1.0))
+        if row["sector"] not in ("full", "Sz=0") or row["n_sites"] > 40:
+            continue
+        sector = {"sz": 0.0} if row["sector"] == "Sz=0" else None
+        periodic = [letter == "P" for letter in row["boundary"]]
+        shape = {"extent": row["extent"], "periodic": periodic}
+        if row["lattice"] == "chain":
+            shape = {"length": row["extent"][0], "periodic": periodic[0]}
+        couplings, unit = row["couplings"], matching.UNIT[row["hamiltonian"]]
+        doubled = {k: v if k in ("Delta", "alpha") else 2 * v for k, v in couplings.items()}
+        config = parse(
+            {
+                "lattice": {"name": row["lattice"], "params": shape},
+                "hamiltonian": {"name": row["hamiltonian"], "params": doubled},
+                "sector": sector,
+            }
+        )
+        assert matching.canonical(config)[1] == 0.5 / abs(couplings[unit])
+        back = literature.as_row(literature.as_reference(row, 0.5), config)
+        assert tuple(back) == tuple(row) == literature.COLUMNS
+        skipped = {"labels", "url", "licence", "note"}
+        for name in set(row) - skipped:
+            expected = pytest.approx(row[name], rel=1e-13) if isinstance(row[name], float) else row[name]
+            assert back[name] == expected, name
+        compared += 1
+    assert compared > 1000
+
+
+def test_a_system_without_a_canonical_form_has_a_row_too():
+    config = parse(
+        {
+            "lattice": {"name": "chain", "params": {"length": 4, "periodic": False}},
+            "hamiltonian": {"name": "custom", "params": {"strings": "1 X0 X1\n0.5 Z2 Z3"}},
+        }
+    )
+    found = compute(config)[0]
+    row = literature.as_row(found, config)
+    assert (row["lattice"], row["extent"], row["boundary"], row["couplings"]) == ("chain", [4], "O", {})
+    assert (row["n_sites"], row["key"], row["energy"]) == (4, found.key, pytest.approx(-1.5))
+    assert row["detail"]
+    assert row["source"]
