@@ -27,6 +27,7 @@ class LiveChart(JSComponent):
     )
     per_site = param.Boolean(default=True, doc="Divide energy, reference and variance by the number of sites.")
     x_mode = param.Selector(default="step", objects=["step", "time", "samples"])
+    x_title = param.String(default="", doc="What stands at the horizontal axis; default: what suits `x_mode`.")
     x_log = param.Boolean(default=False)
     y_log = param.Boolean(default=None, allow_None=True, doc="None: what suits the metric.")
     smoothing = param.Number(

@@ -13,7 +13,13 @@ from frontend.theme import CURVES
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((ROOT / "tests" / "frontend" / "js").glob("*.test.mjs"))
-ENTRIES = {"LiveChart": "live_chart.js", "SpinView": "spin_view.js", "IsingLab": "ising_lab.js"}
+ENTRIES = {
+    "DataTable": "data_table.js",
+    "FigureChart": "figure_chart.js",
+    "IsingLab": "ising_lab.js",
+    "LiveChart": "live_chart.js",
+    "SpinView": "spin_view.js",
+}
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
 

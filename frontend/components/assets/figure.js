@@ -1,5 +1,6 @@
 // The Plotly figure of a live chart: traces, reference lines, layout. Pure: data, options and theme are handed in.
 
+import { axisLook, frameLook } from "./chart_frame.js";
 import { X_MODES, band, comparable, curve, ema, metricOf, minmax, windowOf, yTitle } from "./series.js";
 import { withAlpha } from "./theme.js";
 
@@ -178,24 +179,12 @@ export function buildLayout(tables, traces, options, theme, width) {
   const log = options.y_log ?? metricOf(options.metric).log ?? false;
   const { lines, shapes, annotations } = guides(tables, { ...options, log, narrow }, theme);
   const legend = options.show_legend && tables.length > 0;
-  const small = narrow ? 11 : 12;
-  const axis = {
-    gridcolor: theme.grid, zeroline: false, ticks: "outside", tickcolor: theme.grid, automargin: true,
-    tickfont: { size: small }, title: { standoff: 6, font: { size: 12 } }, // the page's own sizes are too large
-  };
-  const xTitle = { ...axis.title, text: X_MODES[options.x_mode].title };
+  const axis = axisLook(theme, narrow);
+  const xTitle = { ...axis.title, text: options.x_title || X_MODES[options.x_mode].title };
   return {
-    margin: { l: narrow ? 44 : 60, r: 10, t: legend ? 26 : 10, b: 42 },
-    paper_bgcolor: theme.background, plot_bgcolor: theme.background,
-    font: { color: theme.text, family: theme.font, size: 12 },
+    ...frameLook(theme, narrow, legend),
     uirevision: [options.metric, options.x_mode, options.x_log, log, options.per_site].join(),
-    hovermode: "x unified",
-    hoverlabel: { bgcolor: theme.background, bordercolor: theme.grid, font: { color: theme.text, size: small } },
-    showlegend: legend,
-    legend: {
-      orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: small }, itemwidth: 30, tracegroupgap: 0,
-    },
-    dragmode: narrow ? false : "zoom", shapes, annotations,
+    hovermode: "x unified", shapes, annotations,
     xaxis: { ...axis, title: xTitle, type: options.x_log ? "log" : "linear", nticks: narrow ? 5 : undefined },
     yaxis: yAxis(axis, lines, traces, { ...options, log }),
   };

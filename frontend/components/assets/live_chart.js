@@ -1,42 +1,13 @@
 // A chart that follows runs live: the feed's data at full resolution in, at most five drawings a second out.
 
+import { nameButtons, plotlyConfig, plotlyStyle, saveButtons } from "./chart_frame.js";
 import { getFeed } from "./feed.js";
 import { buildLayout, buildTraces, describe, emptyText, fileName } from "./figure.js";
 import { onTheme, themeColours } from "./theme.js";
 
 const OPTIONS = ["heading", "runs", "colours", "metric", "per_site", "x_mode", "x_log", "y_log", "smoothing", "band",
-  "reference", "show_legend", "max_points", "palette", "empty_text"];
-const FORMATS = ["png", "svg"];
+  "reference", "show_legend", "max_points", "palette", "empty_text", "x_title"];
 const MIN_INTERVAL_MS = 200;
-const STYLE = `
-  .chart { display: flex; flex-direction: column; width: 100%; height: 100%; min-height: 160px; }
-  .head { display: flex; align-items: center; justify-content: space-between; gap: 8px; padding: 0 4px 0 10px; }
-  .heading { font-weight: 500; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-  .save { display: flex; flex: none; }
-  .save button { font: inherit; font-size: 12px; line-height: 18px; padding: 3px 7px; border: 0; border-radius: 6px;
-    background: none; color: var(--panel-primary-color, #1f5fa8); cursor: pointer; }
-  .save button:hover { background: color-mix(in srgb, currentColor 12%, transparent); }
-  .save button:focus-visible { outline: 2px solid currentColor; outline-offset: -2px; }
-  .save button:disabled { opacity: 0.45; cursor: default; }
-  @media (pointer: coarse) { .save button { padding: 9px 12px; } }
-  .stage { position: relative; flex: 1; min-height: 0; }
-  .plot { position: absolute; inset: 0; }
-  .plot:focus-visible { outline: 2px solid var(--panel-primary-color, #1f5fa8); outline-offset: -2px; }
-  .empty { position: absolute; inset: 0; display: flex; align-items: center; justify-content: center;
-    text-align: center; padding: 16px; pointer-events: none; }
-  .note { position: absolute; right: 12px; bottom: 2px; font-size: 11px; pointer-events: none; }
-  .state { position: absolute; left: 50%; top: 4px; transform: translateX(-50%); font-size: 12px; font-weight: 600;
-    padding: 2px 10px; border-radius: 10px; background: #8a5a00; color: #ffffff; }
-  [hidden] { display: none !important; }
-  .chart { font: 13px var(--bokeh-base-font, Roboto, sans-serif); color: var(--panel-on-surface-color, #1d2430); }`;
-
-// Plotly writes its rules into the document's head, which does not reach into a shadow root.
-function plotlyStyle() {
-  const source = document.getElementById("plotly.js-style-global");
-  const style = document.createElement("style");
-  style.textContent = STYLE + (source?.sheet ? [...source.sheet.cssRules].map((rule) => rule.cssText).join("\n") : "");
-  return style;
-}
 
 class LiveChart {
   constructor(model, el) {
@@ -62,27 +33,15 @@ class LiveChart {
     const [head, stage] = this.root.children;
     [this.plot, this.empty, this.note, this.badge] = stage.children;
     [this.heading, this.save] = head.children;
-    this.save.append(...FORMATS.map((format) => this.saveButton(format)));
+    this.save.append(...saveButtons((format) => this.export(format)));
     this.tell();
     (globalThis.__charts ??= new Set()).add(this); // for tests
-  }
-
-  // Stands beside the heading and not in Plotly's bar: that one appears only under a mouse.
-  saveButton(format) {
-    const button = document.createElement("button");
-    Object.assign(button, { type: "button", textContent: format.toUpperCase(), disabled: true });
-    button.addEventListener("click", () => this.export(format));
-    return button;
   }
 
   tell() {
     const { heading, metric } = this.model;
     this.heading.textContent = heading;
-    for (const button of this.save.children) {
-      const words = `Download ${heading || metric} as ${button.textContent}`;
-      button.title = words;
-      button.setAttribute("aria-label", words);
-    }
+    nameButtons(this.save, heading || metric);
   }
 
   listen(el) {
@@ -154,7 +113,7 @@ class LiveChart {
     Object.assign(layout, { width: this.plot.clientWidth, height: this.plot.clientHeight });
     this.tables = tables;
     this.label(tables, traces, options, { points, drawn, last });
-    await globalThis.Plotly.react(this.plot, traces, layout, this.config());
+    await globalThis.Plotly.react(this.plot, traces, layout, plotlyConfig());
     if (this.removed) return;
     this.draws += 1;
     if (this.draws === 1) this.plot.on("plotly_relayout", (change) => this.onZoom(change));
@@ -182,15 +141,6 @@ class LiveChart {
     const zoomed = axis && axis.autorange === false && this.draws > 0;
     options.range = zoomed ? axis.range.map((v) => (axis.type === "log" ? 10 ** v : v)) : null;
     return options;
-  }
-
-  config() {
-    // Under a finger the bar would stay and cover the legend; there one scrolls and does not zoom.
-    const touch = globalThis.matchMedia("(pointer: coarse)").matches;
-    return {
-      responsive: false, displaylogo: false, displayModeBar: touch ? false : "hover",
-      modeBarButtonsToRemove: ["lasso2d", "select2d", "toImage", "zoomIn2d", "zoomOut2d"],
-    };
   }
 
   /** Download what is shown, as "png" or "svg". */

@@ -11,6 +11,8 @@ export const METRICS = {
   ess: { title: "Effective samples / samples" },
   jsd: { title: "Jensen–Shannon divergence (bit)", log: true, floor: "jsd_floor" },
   step_seconds: { title: "Time per step (s)", log: true },
+  truncation_error: { title: "Discarded weight", log: true },
+  max_entropy: { title: "Largest entanglement entropy (nat)" },
 };
 
 export const X_MODES = {

@@ -1,0 +1,126 @@
+// A table whose rows come from the server page by page: headings sort, a row can be chosen with mouse or keyboard.
+// The cells are HTML that Python has escaped.
+
+const STYLE = `
+  :host { container-type: inline-size; }
+  .frame { overflow: auto; max-height: var(--table-height, none); }
+  table { border-collapse: collapse; width: 100%; font: 13px var(--bokeh-base-font, Roboto, sans-serif);
+    color: var(--panel-on-surface-color, #1d2430); font-variant-numeric: tabular-nums; }
+  th { position: sticky; top: 0; z-index: 1; padding: 0; text-align: left; font-size: 12px; font-weight: 600;
+    background: var(--panel-surface-color, #fff); white-space: nowrap;
+    box-shadow: inset 0 -1px 0 color-mix(in srgb, currentColor 16%, transparent); }
+  th > span, th > button { display: block; width: 100%; padding: 7px 8px; box-sizing: border-box; }
+  th > button { font: inherit; color: inherit; text-align: inherit; background: none; border: 0; cursor: pointer; }
+  th > button::after { content: "↑"; opacity: 0; margin-left: 4px; }
+  th > button:hover::after { opacity: 0.5; }
+  th[aria-sort="ascending"] > button::after { content: "↑"; opacity: 1; }
+  th[aria-sort="descending"] > button::after { content: "↓"; opacity: 1; }
+  td { height: 34px; padding: 0 8px; box-sizing: border-box; white-space: nowrap; overflow: hidden;
+    text-overflow: ellipsis; max-width: var(--cell-width, 320px);
+    border-bottom: 1px solid color-mix(in srgb, currentColor 8%, transparent); }
+  tr.row { cursor: pointer; }
+  tr.row:hover td { background: color-mix(in srgb, var(--panel-primary-color, #1f5fa8) 9%, transparent); }
+  tr.chosen td { background: color-mix(in srgb, var(--panel-primary-color, #1f5fa8) 15%, transparent); }
+  tr.row:focus-visible { outline: 2px solid var(--panel-primary-color, #1f5fa8); outline-offset: -2px; }
+  th > button:focus-visible { outline: 2px solid var(--panel-primary-color, #1f5fa8); outline-offset: -2px; }
+  .right { text-align: right; }
+  @container (max-width: 1000px) { .wide { display: none; } }
+  @container (max-width: 700px) { .middle { display: none; } }
+  @container (max-width: 480px) { .narrow { display: none; } td, th > span, th > button { padding: 0 6px; }
+    th > span, th > button { padding-block: 7px; } td { white-space: normal; height: 44px; } }`;
+
+class DataTable {
+  constructor(model, el) {
+    this.model = model;
+    const style = document.createElement("style");
+    style.textContent = STYLE + model.look;
+    this.frame = document.createElement("div");
+    this.frame.className = "frame";
+    this.table = document.createElement("table");
+    this.head = this.table.createTHead();
+    this.body = this.table.createTBody();
+    this.frame.append(this.table);
+    el.style.cssText = "display:block;width:100%";
+    el.append(style, this.frame);
+    this.body.addEventListener("click", (event) => this.choose(event.target.closest("tr")));
+    this.body.addEventListener("keydown", (event) => this.onKey(event));
+    for (const name of ["columns", "sort", "label"]) model.on(name, () => this.drawHead());
+    for (const name of ["rows", "columns"]) model.on(name, () => this.drawBody());
+    model.on("selected", () => this.mark());
+    this.drawHead();
+    this.drawBody();
+  }
+
+  drawHead() {
+    this.table.setAttribute("aria-label", this.model.label);
+    const line = document.createElement("tr");
+    line.append(...this.model.columns.map((column) => this.heading(column)));
+    this.head.replaceChildren(line);
+  }
+
+  heading({ key, title, help, sort, look }) {
+    const cell = document.createElement("th");
+    cell.scope = "col";
+    cell.className = look ?? "";
+    const name = document.createElement(sort ? "button" : "span");
+    name.textContent = title;
+    if (help) name.title = help;
+    if (sort) {
+      const [down, by] = [this.model.sort.startsWith("-"), this.model.sort.replace(/^-/, "")];
+      if (by === key) cell.setAttribute("aria-sort", down ? "descending" : "ascending");
+      name.type = "button";
+      // Three states: rising, falling, the server's own order.
+      const next = by !== key ? key : down ? "" : `-${key}`;
+      name.addEventListener("click", () => this.model.send_msg({ sort: next }));
+    }
+    cell.append(name);
+    return cell;
+  }
+
+  drawBody() {
+    const focused = this.table.getRootNode().activeElement?.dataset?.id;
+    const looks = this.model.columns.map(({ look }) => look ?? "");
+    const lines = this.model.rows.map(({ id, cells }) => {
+      const line = document.createElement("tr");
+      line.className = "row";
+      line.tabIndex = 0;
+      line.dataset.id = id;
+      cells.forEach((html, i) => {
+        const cell = line.insertCell();
+        cell.className = looks[i];
+        cell.innerHTML = html;
+        cell.title = cell.textContent;
+      });
+      return line;
+    });
+    this.body.replaceChildren(...lines);
+    this.mark();
+    lines.find((line) => line.dataset.id === focused)?.focus();
+  }
+
+  mark() {
+    for (const line of this.body.rows) {
+      const chosen = line.dataset.id === this.model.selected;
+      line.classList.toggle("chosen", chosen);
+      if (chosen) line.setAttribute("aria-current", "true");
+      else line.removeAttribute("aria-current");
+    }
+  }
+
+  choose(line) {
+    if (line?.dataset.id) this.model.send_msg({ row: line.dataset.id });
+  }
+
+  onKey(event) {
+    const line = event.target.closest("tr");
+    const to = { ArrowDown: line?.nextElementSibling, ArrowUp: line?.previousElementSibling }[event.key];
+    if (event.key === "Enter" || event.key === " ") this.choose(line);
+    else if (to) to.focus();
+    else return;
+    event.preventDefault();
+  }
+}
+
+export function render({ model, el }) {
+  new DataTable(model, el);
+}
