@@ -14,24 +14,22 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-from sqlalchemy.exc import SQLAlchemyError
+from typing import TYPE_CHECKING
 
 from backend import store
 from backend.engine.base import FENCED
 from backend.engine.local import slot_environment
+from backend.jobs.base import Task, patiently
 from backend.settings import Settings
 from backend.sink import Sink, recover
 from backend.store.ingest import FencedError, Owner
 
 if TYPE_CHECKING:
-    from backend.attempt import Drive
+    from backend.jobs.vmc import Drive
 
 LOG = logging.getLogger("spinscope.runner")
-T = TypeVar("T")
 
 
 class Terminator:
@@ -78,12 +76,12 @@ def run(
     owner = Owner(run_id, attempt, str(uuid.uuid4()))
     me = {"pid": os.getpid(), "host": socket.gethostname(), "slot": os.environ.get("SPINSCOPE_SLOT")}
     deadline = time.monotonic() + settings.start_seconds
-    claim = _patiently(lambda: store.claim_attempt(engine, *owner, **me), deadline)
+    claim = patiently(lambda: store.claim_attempt(engine, *owner, **me), deadline)
     if claim is None:
         LOG.warning("attempt %d of run %s is taken or superseded", attempt, run_id)
         return FENCED
     try:
-        replayed = _patiently(lambda: recover(engine, owner, folder), deadline) if attempt > 1 else 0
+        replayed = patiently(lambda: recover(engine, owner, folder), deadline) if attempt > 1 else 0
     except FencedError:
         return FENCED
     LOG.info("run %s, attempt %d; %d records of earlier attempts replayed", run_id, attempt, replayed)
@@ -97,25 +95,11 @@ def run(
     )
     if terminator is not None:
         terminator.attach(sink)
-    on_record = _patiently(lambda: store.checkpoint_hashes(engine, run_id), deadline)
-    task = attempts.Task(claim.config, attempt, folder / "checkpoints", on_record)
-    done = attempts.work(drive or attempts.Core(), sink, task, settings)
+    task = Task(engine, sink, settings, run_id, attempt, claim.kind, claim.parent, claim.config)
+    done = attempts.work(task, drive)
     LOG.info("ended, %s", "everything is in the database" if done else "the database did not take everything")
     engine.dispose()
     return 0 if done else 1
-
-
-def _patiently(action: Callable[[], T], deadline: float) -> T:
-    pause = 0.1
-    while True:
-        try:
-            return action()
-        except SQLAlchemyError as error:
-            if time.monotonic() > deadline:
-                raise
-            LOG.warning("the database does not answer: %.200s", error)
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
 
 
 def _redirect(path: Path) -> None:

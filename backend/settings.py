@@ -44,7 +44,7 @@ class Settings:
     slots: int = 0  # 0: one per GPU, else half of the cores
     memory_bytes: int = 0  # 0: what the machine has
     flush_seconds: float = 0.25
-    heartbeat_seconds: float = 2.0
+    heartbeat_seconds: float = 0.5  # what a user wants of a run that writes little comes back with each
     lost_seconds: float = 15.0  # without a heartbeat, on the observer's clock
     start_seconds: float = 90.0  # from the claim of a run to the first sign of its process
     grace_seconds: float = 10.0  # from a stop to the hard end of a process that does not react

@@ -16,6 +16,8 @@ from backend.store.runs import StateError, UnknownRunError, emit
 class Claim(NamedTuple):
     """What the process of an attempt needs to know about its run."""
 
+    kind: str
+    parent: str | None
     config: dict[str, Any]
     desired: str
 
@@ -116,13 +118,13 @@ def claim_attempt(
     """Make the calling process the owner of an attempt; None if the attempt is taken or superseded."""
     mine = (runs.c.id == run_id, runs.c.attempt == attempt, runs.c.claim.is_(None), runs.c.state == "starting")
     done = (runs.c.id == run_id, runs.c.attempt == attempt, runs.c.claim == claim, runs.c.state == "running")
-    content = sa.select(runs.c.acked, runs.c.config, runs.c.desired)
+    content = sa.select(runs.c.acked, *[runs.c[name] for name in Claim._fields])
     with engine.begin() as connection:
         row = connection.execute(content.where(*mine)).first()
         if row is None:
             # The answer to an earlier COMMIT may have been lost.
             row = connection.execute(content.where(*done)).first()
-            return None if row is None else Claim(row.config, row.desired)
+            return None if row is None else Claim(*row[1:])
         now = time.time()
         before = sa.select(sa.func.max(attempts.c.attempt)).where(attempts.c.run_id == run_id).scalar_subquery()
         # The counter of spooled records starts anew with each owner; the last owner's is needed to replay its spool.
@@ -139,7 +141,7 @@ def claim_attempt(
         if changed.rowcount != 1:
             raise RuntimeError("the attempt changed hands inside a transaction")
         emit(connection, run_id, "state", {"state": "running", "phase": "compiling"})
-        return Claim(row.config, row.desired)
+        return Claim(*row[1:])
 
 
 def finish(

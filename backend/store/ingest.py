@@ -90,6 +90,8 @@ def _latest(records: Sequence[Record]) -> Record:
             out["step"] = record["step"]
         elif kind == "warning":
             warnings += 1
+        elif kind == "point":
+            out["failures"] = 0  # it is kept whatever happens, as a checkpoint is
         elif kind == "checkpoint":
             progress = runs.c.checkpoint_step < record["step"]
             out["failures"] = sa.case((progress, 0), else_=runs.c.failures)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from backend import attempt, runner, store
+from backend import runner, store
 from backend.engine.base import FENCED
+from backend.jobs import vmc
 from backend.settings import Settings
 from nqs_core import checkpoint
 from tests.backend.helpers import QUICK, row, story
@@ -136,7 +137,7 @@ def test_a_checkpoint_that_the_database_does_not_know_is_not_used(settings: Sett
 def test_another_device_is_a_warning(settings: Settings, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = work(settings, engine, None, Stopping(Drive(), engine, 10))
     store.request_resume(engine, run_id)
-    monkeypatch.setattr(attempt, "versions", lambda: {"jax": "99"})
+    monkeypatch.setattr(vmc, "versions", lambda: {"jax": "99"})
     work(settings, engine, run_id)
     warning = next(event for event in story(engine, run_id) if event["kind"] == "warning")
     assert warning["code"] == "device"
@@ -183,16 +184,16 @@ def test_the_core_continues_bit_for_bit(settings: Settings, engine: sa.Engine) -
     """The product's own driver: stopped while training, then while measuring."""
     settings = dataclasses.replace(settings, checkpoint_seconds=30.0)
     whole = store.submit(engine, TFIM)
-    work(settings, engine, whole, attempt.Core())
+    work(settings, engine, whole, vmc.Core())
     parts = store.submit(engine, TFIM)
-    work(settings, engine, parts, Stopping(attempt.Core(), engine, 5))
+    work(settings, engine, parts, Stopping(vmc.Core(), engine, 5))
     assert row(engine, parts)["state"] == "stopped"
     assert row(engine, parts)["step"] < 12
     store.request_resume(engine, parts)
-    work(settings, engine, parts, Stopping(attempt.Core(), engine, 12))
+    work(settings, engine, parts, Stopping(vmc.Core(), engine, 12))
     assert row(engine, parts)["state"] == "stopped"
     store.request_resume(engine, parts)
-    work(settings, engine, parts, attempt.Core())
+    work(settings, engine, parts, vmc.Core())
     first, second = (curve(engine, run_id) for run_id in (whole, parts))
     assert [step for phase, step in first if phase == "train"] == list(range(1, 13))
     assert second == first

@@ -1,0 +1,132 @@
+"""A run of the VMC loop from its last checkpoint on, and what is saved of it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import platform
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+
+from backend import store
+from backend.jobs.base import Steps, Task
+from backend.sink import Sink
+from nqs_core import checkpoint, driver, problem
+from nqs_core.config import parse
+from nqs_core.events import Event, MetricsEvent, RewindEvent, StateEvent, WarningEvent
+
+LOG = logging.getLogger("spinscope.vmc")
+FIRST_SAVE = 2.0  # seconds; the pause doubles up to the configured one, so that short runs lose little
+
+
+class Drive(Protocol):
+    """What runs: the core's driver; tests bring smaller ones."""
+
+    def build(self, config: dict[str, Any], memory_bytes: int | None) -> Any:
+        """The problem of a configuration; has `n_sites`."""
+        ...
+
+    def init(self, problem: Any, seed: int) -> Any:
+        """The state before the first step."""
+        ...
+
+    def run(self, problem: Any, state: Any) -> Iterator[tuple[Event, Any]]:
+        """Every event with the state it describes; from the state of a metrics event the run continues bit for bit."""
+        ...
+
+
+class Core:
+    """The product's: `nqs_core.driver`."""
+
+    def build(self, config: dict[str, Any], memory_bytes: int | None) -> Any:
+        """The problem of a configuration."""
+        return problem.build(parse(config), memory_bytes)
+
+    def init(self, problem: Any, seed: int) -> Any:
+        """The state before the first step."""
+        return driver.init(problem, seed)
+
+    def run(self, problem: Any, state: Any) -> Iterator[tuple[Event, Any]]:
+        """Train, then measure."""
+        return driver.run(problem, state)
+
+
+def versions() -> dict[str, str]:
+    """What decides whether the same state gives the same bits."""
+    packages = {name: version(name) for name in ("spinscope", "jax", "jaxlib", "numpy")}
+    return packages | {"python": platform.python_version()}
+
+
+class Saver:
+    """Writes checkpoints now and then, and at the end; a full disk costs a checkpoint, never the run."""
+
+    def __init__(self, sink: Sink, folder: Path, meta: dict[str, Any], pause: float) -> None:
+        self._sink, self._folder, self._meta = sink, folder, meta
+        self._longest, self._pause = pause, min(FIRST_SAVE, pause)
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time again."""
+        return time.monotonic() - self._last >= self._pause
+
+    def save(self, state: Any, step: int) -> None:
+        """Save `state` as that of `step`."""
+        try:
+            saved = checkpoint.save(self._folder, state, step, self._meta)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            LOG.error("no checkpoint at step %d: the disk is full", step)
+        else:
+            self._sink.checkpoint(step, saved.path, saved.sha256, saved.kept)
+        self._pause = min(2 * self._pause, self._longest)
+        self._last = time.monotonic()
+
+
+def steps(task: Task, drive: Drive) -> Steps:
+    """Continue the run to its end or until it shall stop."""
+    sink = task.sink
+    built = drive.build(task.config, task.settings.memory_bytes or None)
+    device = jax.devices()[0].device_kind
+    meta = {"config": task.config, "device": device, "versions": versions()}
+    sink.set(device=device, versions=meta["versions"], n_sites=built.n_sites)
+    start = _resume(drive.init(built, task.config.get("seed", 0)), task, meta)
+    saver = Saver(sink, task.checkpoints, meta, task.settings.checkpoint_seconds)
+    for event, state in drive.run(built, start):
+        want = sink.stop_requested()
+        if isinstance(event, StateEvent) and event.state == "done":
+            saver.save(state, event.step or 0)
+            yield event.step, ("done", {"result": event.result})
+            return
+        sink.put(event)
+        if isinstance(event, MetricsEvent):  # only these say all that their state has behind it
+            if want or saver.due():
+                saver.save(state, event.step)
+            yield event.step, (want, {}) if want else None
+        elif want and isinstance(event, StateEvent) and event.phase == "compiling":
+            yield event.step, (want, {})  # nothing was done yet
+
+
+def _resume(fresh: Any, task: Task, meta: dict[str, Any]) -> Any:
+    # A process that was taken for dead can wake and leave a checkpoint, even under the same name, whose steps nobody
+    # has: only those count that the database knows.
+    on_record = task.ask(lambda engine: store.checkpoint_hashes(engine, task.run_id))
+    found = checkpoint.latest(task.checkpoints, fresh, on_record)
+    for path, why in found.bad:
+        path.rename(path.with_suffix(".unused"))  # else it would count among the newest, which are kept
+        task.sink.put(WarningEvent(code="checkpoint", message=f"the checkpoint {path.name} is not used: {why}"))
+    if task.attempt > 1:
+        task.sink.put(RewindEvent(step=found.step, checkpoint=found.path.name if found.path else None))
+    if found.path is None:
+        return fresh
+    changed = [name for name in ("device", "versions") if found.meta.get(name) != meta[name]]
+    if changed:
+        before = ", ".join(f"{name} {found.meta.get(name)} -> {meta[name]}" for name in changed)
+        message = f"the run continues from its checkpoint, but not bit for bit as before: {before}"
+        task.sink.put(WarningEvent(step=found.step, code="device", message=message))
+    return found.state
