@@ -25,6 +25,7 @@ from nqs_core.reference import (
     matching,
     plan_dmrg,
     relative_error,
+    sentence,
     with_error,
 )
 
@@ -125,21 +126,18 @@ def reference(
         first, more, interrupted = console_dmrg.run(config, plan)
         found, shown = [first], console_dmrg.lines(first, more)
     first = found[0]
-    known = [level.uncertainty for level in found if level.uncertainty is not None]
+    widest = max(found, key=lambda level: level.uncertainty or 0.0)
     content = {
         "energies": [level.energy for level in found],
-        "method": first.method,
-        "source": first.source,
-        "bound": first.bound,
-        "uncertainty": max(known) if known else None,
-        "uncertainty_kind": first.uncertainty_kind,
-        "sector": first.sector,
-        "key": first.key,
+        **{name: getattr(first, name) for name in ("method", "detail", "source", "bound", "sector", "key")},
+        **{name: getattr(widest, name) for name in ("uncertainty", "uncertainty_kind")},
+        "sentence": sentence(widest),
     }
     if out:
         _write(out, content | more)
     shown = shown or [f"level {level.level}: {level.energy:.12g}" for level in found]
-    sys.stdout.write("\n".join([f"{first.key}, sector {first.sector}: {first.method} ({first.source})", *shown]) + "\n")
+    about = f"{first.key}, sector {first.sector}: {first.method} ({first.detail}; {first.source})"
+    sys.stdout.write("\n".join([about, *shown, content["sentence"]]) + "\n")
     if interrupted:
         raise KeyboardInterrupt
 

@@ -22,11 +22,10 @@ def run(config: RunConfig, plan: dmrg.Plan) -> tuple[Reference, dict[str, Any], 
     try:
         with closing(dmrg.Job(plan).events()) as events:
             for event in events:
-                if event is None:
-                    continue
-                _say(_line(event))
                 if isinstance(event, dmrg.Point):
-                    points.append(event)
+                    points.append(event)  # before it is shown: whoever sees it may interrupt
+                if event is not None:
+                    _say(_line(event))
     except KeyboardInterrupt:
         if not points:
             raise
@@ -52,9 +51,8 @@ def lines(found: Reference, content: dict[str, Any]) -> list[str]:
     shown = [f"E(chi = {last['chi_used']}) = {last['energy']:.12g}, an upper bound"]
     if not last["converged"]:
         shown.append("its sweeps had not converged")
-    if found.uncertainty is None:
+    if found.bound == "upper":
         return [*shown, f"not extrapolated: {content['refused']}"]
-    shown.append(f"extrapolated: {found.energy:.12g} ± {found.uncertainty:.2g} (not a rigorous bound)")
     for fit in content["fits"]:
         if fit["kind"] == "power" and fit["a"] is not None:
             text = f"fit: E = {fit['a']:.10g} + {fit['b']:.4g} (chi + {fit['c']:.4g})^{fit['d']:.4g}"

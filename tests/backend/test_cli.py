@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,94 @@ def test_the_lowest_energies(tiny: Path, tmp_path: Path) -> None:
     assert len(found["energies"]) == 3
     assert found["method"]
     assert found["source"]
+    assert found["sentence"].startswith("exact")
+    assert found["sentence"] in done.stdout
+
+
+def system(path: Path, length: int, name: str, *, periodic: bool = False, **params: Any) -> Path:
+    lattice = {"name": "chain", "params": {"length": length, "periodic": periodic}}
+    path.write_text(json.dumps({"lattice": lattice, "hamiltonian": {"name": name, "params": params}}))
+    return path
+
+
+def lowest(config: Path, out: Path) -> dict[str, Any]:
+    assert main(["reference", str(config), "--method", "exact", "--out", str(out)]) == 0
+    return json.loads(out.read_text())
+
+
+def test_dmrg_tells_of_its_sweeps_and_of_what_its_energy_is_worth(tmp_path: Path) -> None:
+    config, out = system(tmp_path / "ring.json", 14, "heisenberg", periodic=True), tmp_path / "reference.json"
+    done = command("reference", config, "--method", "dmrg", "--chi", "4,8,12,16", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "estimate: chi 4 " in done.stderr
+    assert "chi 12  sweep 2  E = " in done.stderr
+    assert "chi 16 finished: E = " in done.stderr
+    found = json.loads(out.read_text())
+    assert [point["chi"] for point in found["series"]] == [4, 8, 12, 16]
+    assert all(point["cpu_seconds"] > 0 and point["sweeps"] >= 2 for point in found["series"])
+    assert {fit["kind"] for fit in found["fits"]} <= {"power", "variance", "truncation"}
+    assert found["sentence"] in done.stdout
+    assert "an upper bound" in done.stdout
+    exact = lowest(config, out)
+    assert exact["sentence"] == "exact to 9e-13 (closed form)"
+    assert found["series"][-1]["energy"] > exact["energies"][0]
+    extrapolated = found["bound"] == "estimate"
+    assert (found["refused"] is None) == extrapolated == ("not a rigorous bound" in found["sentence"])
+    assert (found["method"] == "dmrg extrapolated") == extrapolated
+
+
+def test_auto_goes_to_dmrg_where_a_diagonalisation_is_too_large(tmp_path: Path) -> None:
+    config, out = system(tmp_path / "long.json", 42, "tfim", h=3.0, h_z=0.5), tmp_path / "reference.json"
+    done = command("reference", config, "--chi", "4", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "42 spins needs about 10^" in done.stderr
+    assert "DMRG instead" in done.stderr
+    found = json.loads(out.read_text())
+    assert (found["method"], found["bound"]) == ("dmrg", "upper")
+    assert found["sentence"].startswith("upper bound")
+    assert f"E(chi = 4) = {found['energies'][0]:.12g}" in done.stdout
+    # Far from its ends a gapped chain grows by the same energy with every site.
+    short, longer = (lowest(system(config, n, "tfim", h=3.0, h_z=0.5), out)["energies"][0] for n in (9, 10))
+    assert found["energies"][0] == pytest.approx(short + 33 * (longer - short), abs=1e-4)
+
+
+def test_a_computation_that_no_method_can_do_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = system(tmp_path / "long.json", 42, "tfim", h=3.0, h_z=0.5)
+    assert "GB" in refused("reference", long, "--method", "exact", capsys=capsys)
+    assert "42 spins" in refused("reference", long, "--levels", 2, capsys=capsys)
+    assert "levels = 2" in refused("reference", long, "--levels", 2, "--method", "dmrg", capsys=capsys)
+    assert "4 to" in refused("reference", system(long, 3, "tfim"), "--method", "dmrg", capsys=capsys)
+    assert "rise" in refused("reference", system(long, 8, "tfim"), "--method", "dmrg", "--chi", "8,4", capsys=capsys)
+    assert "--chi" in refused("reference", long, "--method", "exact", "--chi", "8", capsys=capsys)
+    for chi in ("", "x", "4,,8", "4.5", "-4", "9999999"):
+        assert "bond dimensions" in refused("reference", long, "--method", "dmrg", f"--chi={chi}", capsys=capsys)
+    assert "invalid choice" in refused("reference", long, "--method", "magic", capsys=capsys)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_ctrl_c_keeps_the_finished_bond_dimensions(tmp_path: Path, finished: bool) -> None:
+    config, out = system(tmp_path / "ring.json", 64, "heisenberg", periodic=True), tmp_path / "reference.json"
+    line = [sys.executable, "-m", "backend.cli", "reference", str(config), "--method", "dmrg", "--out", str(out)]
+    chi = "4,1000" if finished else "1000"
+    with subprocess.Popen(
+        [*line, "--chi", chi], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        for text in process.stderr:
+            if "chi 4 finished" in text or (not finished and "estimate" in text):
+                break
+        process.send_signal(signal.SIGINT)
+        shown, rest = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert rest.strip().endswith("spinscope: interrupted")
+    if not finished:
+        assert not out.exists()
+        return
+    found = json.loads(out.read_text())
+    assert [point["chi"] for point in found["series"]] == [4]
+    assert found["bound"] == "upper"
+    assert "upper bound, distance to the truth unknown" in shown
 
 
 def test_the_catalog_is_json() -> None:
