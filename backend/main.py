@@ -22,10 +22,12 @@ from backend import problems, references, store
 from backend.feed import Hub
 from backend.guard import Guard, is_loopback
 from backend.proxy import Proxy
+from backend.reference_service import Question
 from backend.routes import info, live, runs
+from backend.routes import references as reference_routes
 from backend.service import RunPatch, Service
 from backend.settings import Settings
-from nqs_core.config import RunConfig
+from nqs_core.config import MeasureJob, OwnReference, ReferenceJob, RunConfig
 
 UI_PORT = 8001  # where the UI process listens if nothing else is said
 LISTEN_FD = "SPINSCOPE_LISTEN_FD"  # the supervisor's listening socket, so that a restart loses no connection
@@ -42,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     )  # fmt: skip
     app.state.settings = settings
     problems.install(app)
-    for routes in (info, runs, live):
+    for routes in (info, runs, reference_routes, live):
         app.include_router(routes.router)
     app.router.default = _otherwise
     app.openapi = lambda: _openapi(app)
@@ -61,6 +63,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     engine = await asyncio.to_thread(store.open_engine, settings.db_url)
     await asyncio.to_thread(references.load, engine)
+    await asyncio.to_thread(references.name_systems, engine)
     boot = uuid.uuid4().hex
     app.state.service = Service(settings, engine, boot)
     app.state.hub = Hub(engine, boot)
@@ -98,7 +101,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=version("spinscope"), routes=app.routes)
         known = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in (RunConfig, RunPatch):
+        for model in (RunConfig, RunPatch, OwnReference, ReferenceJob, Question, MeasureJob):
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             known |= described.pop("$defs", {})
             known[model.__name__] = described

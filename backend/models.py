@@ -248,15 +248,3 @@ reference_series = sa.Table(
     sa.CheckConstraint("origin in ('shipped','computed','user')", name="origin"),
     sa.Index("ix_reference_series_system", *_SYSTEM),
 )
-
-reference_fits = sa.Table(
-    "reference_fits",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("run_id", sa.String(36), sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("kind", sa.String(16), nullable=False),
-    *_reals("a", "b", "c", "d", "rms", "uncertainty"),
-    sa.Column("accepted", sa.Boolean, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),  # why it is refused; empty where it is accepted
-    sa.UniqueConstraint("run_id", "kind"),
-)

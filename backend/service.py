@@ -11,16 +11,18 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Engine
 
-from backend import references, store
+from backend import models, references, store
+from backend.formula import formula
+from backend.parsing import SPECS, checked
 from backend.problems import NotFound
+from backend.reference_service import ReferenceService
 from backend.settings import Settings
+from backend.store import StateError
 from backend.strict import Invalid
 from nqs_core import catalog, problem
-from nqs_core.config import RunConfig, Text
-from nqs_core.errors import NQSError
+from nqs_core.config import MeasureJob, RunConfig, Text
 
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-SPECS = ("lattice", "hamiltonian", "ansatz", "sampler", "optimizer")
 REMEMBERED = 256  # validated configurations
 
 
@@ -49,6 +51,7 @@ class Service:
         self.engine = engine
         self.boot = boot
         self.version = version("spinscope")
+        self.references = ReferenceService(settings, engine)
         self._validated = functools.lru_cache(REMEMBERED)(self._validate)
         self._lock = threading.Lock()
 
@@ -71,18 +74,13 @@ class Service:
             "runs": {"running": runs.get("running", 0) + runs.get("starting", 0), "queued": runs.get("queued", 0)},
         }
 
-    def references(self, **filters: Any) -> dict[str, Any]:
-        """A page of the table of reference energies."""
-        rows, total = references.search(self.engine, **filters)
-        return {"references": rows, "total": total}
-
     def validate(self, body: Any) -> dict[str, Any]:
         """The configuration with every default, what it would cost, and its reference.
 
         Raises:
             NQSError: why it cannot run.
         """
-        config = _parse(body)
+        config = checked(RunConfig, body)
         # The name changes nothing; without it more of what a form sends while somebody types is remembered.
         known = self._validated(orjson.dumps(config.model_copy(update={"name": ""}).model_dump(mode="json")))
         full = known["config"] | {"name": config.name}
@@ -100,7 +98,7 @@ class Service:
             "n_sites": built.n_sites,
             "n_params": problem.n_params(built),
             "memory_bytes": problem.memory_bytes(built),
-            "formula": formula(full),
+            "formula": formula(full.hamiltonian),
             "warnings": warnings,
         }
 
@@ -114,11 +112,15 @@ class Service:
             cloned_from=cloned_from,
             reference=checked["reference"],
             n_sites=checked["n_sites"],
+            system=references.system_of(RunConfig.model_validate(checked["config"])),
         )
         return self.run(run)
 
     def runs(self, **filters: Any) -> dict[str, Any]:
         """A page of runs and how many match."""
+        unknown = set(filters.get("kind", "any").split(",")) - {*models.KINDS, "any"}
+        if unknown:
+            raise Invalid([("kind", f"unknown kind; choose any, or some of {', '.join(models.KINDS)}")])
         try:
             runs, total = store.list_runs(self.engine, **filters)
         except ValueError as error:
@@ -134,7 +136,7 @@ class Service:
         run = store.get_run(self.engine, run_id) if RUN_ID.fullmatch(run_id) else None
         if run is None:
             raise NotFound(f"there is no run {run_id[:60]!r}")
-        return _judged(run)
+        return _judged(run) | {"measurements": store.children(self.engine, run_id)}
 
     def update(self, run_id: str, body: Any) -> dict[str, Any]:
         """Change name, tags, notes or whether it is archived."""
@@ -174,6 +176,34 @@ class Service:
                 config = {**config, family: {}}  # another component does not take this one's parameters
         return self.submit(merge(config, patch), idem_key=idem_key, cloned_from=run_id)
 
+    def measure(self, run_id: str, body: Any, *, idem_key: str | None = None) -> dict[str, Any]:
+        """Queue a measurement of a run with fresh samples; the run itself stays as it is.
+
+        Raises:
+            StateError: the run is active, of another kind, or has no checkpoint.
+        """
+        run, job = self.run(run_id), checked(MeasureJob, body)
+        if run["kind"] != "vmc" or run["state"] in models.ACTIVE:
+            what = f"is a job of kind {run['kind']}" if run["kind"] != "vmc" else f"is {run['state']}"
+            raise StateError(f"the run {what}; only a run that has ended can be measured again")
+        if not store.checkpoint_hashes(self.engine, run_id):
+            raise StateError("the run has no checkpoint yet: there is nothing to measure")
+        seed = (run["config"]["seed"] + 1 + len(run["measurements"])) % 2**32
+        change = {"observables": job.observables, "measure": job.samples, "seed": seed}
+        checked_config = self.validate({**run["config"], **change})["config"]
+        new = store.submit(
+            self.engine,
+            checked_config,
+            name=f"{run['name'] or run_id[:8]}: measurement",
+            idem_key=idem_key,
+            reference=run["reference"],
+            n_sites=run["n_sites"],
+            kind="measure",
+            parent=run_id,
+            system=references.system_of(RunConfig.model_validate(checked_config)),
+        )
+        return self.run(new)
+
     def events(self, run_id: str, after: int, limit: int) -> dict[str, Any]:
         """The run's events with sequence numbers after `after`."""
         self.run(run_id)
@@ -196,46 +226,3 @@ def merge(target: Any, patch: Any) -> Any:
         else:
             out[key] = merge(out.get(key), value)
     return out
-
-
-def formula(config: RunConfig) -> str | None:
-    """The Hamiltonian in LaTeX with the couplings of `config`."""
-    family = catalog.REGISTRIES["hamiltonian"]
-    template = getattr(family[config.hamiltonian.name], "formula", None)
-    if template is None:
-        return None
-    params = family.params(config.hamiltonian)
-    return template.format(**{name: _number(value) for name, value in params.items()})
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"({value:g})" if value < 0 else f"{value:g}"
-
-
-def _parse(body: Any) -> RunConfig:
-    """A configuration whose every field is checked, with all problems at once.
-
-    Raises:
-        Invalid: with a path for each problem, `hamiltonian.params.J` for instance.
-    """
-    try:
-        config = RunConfig.model_validate(body)
-    except ValidationError as error:
-        raise Invalid.of(error.errors()) from None
-    problems: list[tuple[str, str]] = []
-    for family in SPECS:
-        spec = getattr(config, family)
-        if spec is None:
-            continue
-        registry = catalog.REGISTRIES[family]
-        try:
-            registry.model(spec.name).model_validate(spec.params)
-        except NQSError as error:
-            problems.append((f"{family}.name", str(error)))
-        except ValidationError as error:
-            problems += Invalid.of(error.errors(), f"{family}.params").problems
-    if problems:
-        raise Invalid(problems)
-    return config

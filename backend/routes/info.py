@@ -1,8 +1,6 @@
 """What the server is, what can be chosen, and which energies are known."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from backend.problems import JSON
@@ -14,7 +12,6 @@ ICON = (
     '<path d="M11 25V8m0-1 5 6m-5-6-5 6M21 7v17m0 1 5-6m-5 6-5-6" fill="none" stroke="#fff" stroke-width="2.6" '
     'stroke-linecap="round"/></svg>'
 )
-Word = Annotated[str | None, Query(max_length=200)]
 
 
 @router.get("/favicon.ico", include_in_schema=False)
@@ -33,21 +30,6 @@ def health(do: Serve) -> JSON:
 def catalog(do: Serve) -> JSON:
     """Every component with the JSON schema of its parameters, and the presets."""
     return JSON(do.catalog)
-
-
-@router.get("/api/references", responses=ERRORS)
-def references(
-    do: Serve,
-    hamiltonian: Word = None,
-    lattice: Word = None,
-    key: Word = None,
-    search: Word = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
-) -> JSON:
-    """Reference energies with their method, uncertainty and source."""
-    wanted = {"hamiltonian": hamiltonian, "lattice": lattice, "key": key, "search": search}
-    return JSON(do.references(**wanted, limit=limit, offset=offset))
 
 
 @router.post("/api/validate", responses=ERRORS, openapi_extra=body_of("RunConfig"))

@@ -27,12 +27,14 @@ def list_runs(
     state: Word = None,
     tag: Word = None,
     archived: Literal["false", "true", "any"] = "false",
+    kind: Word = "vmc",
     sort: Word = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
 ) -> JSON:
-    """Runs, newest first unless `sort` says otherwise."""
-    return JSON(do.runs(search=search, state=state, tag=tag, archived=archived, sort=sort, limit=limit, offset=offset))
+    """Runs, newest first unless `sort` says otherwise; `kind`: any, or a list of vmc, dmrg, exact, measure."""
+    wanted = {"search": search, "state": state, "tag": tag, "archived": archived, "kind": kind or "any"}
+    return JSON(do.runs(**wanted, sort=sort, limit=limit, offset=offset))
 
 
 @router.get("/{run_id}")
@@ -70,6 +72,12 @@ def resume(do: Serve, run_id: str) -> JSON:
 def clone(do: Serve, run_id: str, patch: OptionalBody, idem_key: IdempotencyKey = None) -> JSON:
     """Queue the same configuration, changed by a JSON merge patch."""
     return JSON(do.clone(run_id, patch, idem_key=idem_key), 201)
+
+
+@router.post("/{run_id}/measure", status_code=201, openapi_extra=body_of("MeasureJob"))
+def measure(do: Serve, run_id: str, body: Body, idem_key: IdempotencyKey = None) -> JSON:
+    """Measure a run that has ended with fresh samples, or other observables of it."""
+    return JSON(do.measure(run_id, body, idem_key=idem_key), 201)
 
 
 @router.get("/{run_id}/events")

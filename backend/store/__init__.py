@@ -3,7 +3,14 @@
 from backend.store.connect import Engine, SchemaError, migrate, open_engine, reading
 from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop, work
 from backend.store.reads import checkpoint_hashes, read_events
-from backend.store.related import children, delete_run, same_system, set_reference
+from backend.store.related import (
+    children,
+    delete_run,
+    same_system,
+    set_reference,
+    set_system,
+    without_system,
+)
 from backend.store.runs import (
     StateError,
     UnknownRunError,
@@ -41,7 +48,9 @@ __all__ = [
     "request_stop",
     "same_system",
     "set_reference",
+    "set_system",
     "submit",
     "update_run",
+    "without_system",
     "work",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -72,3 +72,21 @@ def checkpoint_hashes(engine: Engine, run_id: str) -> dict[str, str]:
     query = sa.select(checkpoints.c.path, checkpoints.c.sha256).where(checkpoints.c.run_id == run_id)
     with reading(engine) as connection:
         return {row.path: row.sha256 for row in connection.execute(query)}
+
+
+def training_rows(engine: Engine, run_id: str, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The columns `names` of each training step of the current series, steps rising.
+
+    Raises:
+        UnknownRunError: there is no such run.
+    """
+    table = metrics.c
+    where = (table.run_id == run_id, table.phase == "train")
+    query = sa.select(table.step, *[table[name] for name in names]).where(*where).order_by(table.seq)
+    with reading(engine) as connection:
+        reached = connection.execute(sa.select(runs.c.step).where(runs.c.id == run_id)).scalar()
+        if reached is None:
+            raise UnknownRunError(run_id)
+        newest = {row[0]: tuple(row[1:]) for row in connection.execute(query)}
+    # Steps beyond are those of an earlier attempt, which a rewind has superseded.
+    return [newest[step] for step in sorted(newest) if step <= reached]

@@ -35,6 +35,19 @@ def same_system(engine: Engine, key: str) -> list[dict[str, Any]]:
         return [{name: row[name] for name in _ALIKE} for row in connection.execute(query).mappings()]
 
 
+def without_system(engine: Engine) -> list[dict[str, Any]]:
+    """The runs of earlier versions, which did not store their system."""
+    query = sa.select(runs.c.id, runs.c.config).where(runs.c.system_key.is_(None))
+    with reading(engine) as connection:
+        return [{"id": row.id, "config": row.config} for row in connection.execute(query)]
+
+
+def set_system(engine: Engine, run_id: str, key: str, sector: str) -> None:
+    """Name the system of a run."""
+    with engine.begin() as connection:
+        connection.execute(sa.update(runs).where(runs.c.id == run_id).values(system_key=key, system_sector=sector))
+
+
 def set_reference(
     where: Engine | Connection, run_ids: str | Sequence[str], reference: Mapping[str, Any] | None
 ) -> list[str]:

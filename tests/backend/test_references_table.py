@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from scipy.sparse.linalg import ArpackNoConvergence
 
 from backend import console, models, references, store
+from backend.references import matching, table
 from nqs_core.config import RunConfig, parse
 from nqs_core.reference import compute, literature
 
@@ -30,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the shipped data that a test may change."""
     folder = tmp_path / "data"
     shutil.copytree(literature.data_folder(), folder, copy_function=shutil.copyfile)
-    for module in (references, literature):
+    for module in (table, literature):
         monkeypatch.setattr(module, "data_folder", lambda: folder)
     return folder
 
@@ -101,7 +102,7 @@ def test_a_run_finds_its_row_in_its_own_units(engine: sa.Engine, run: RunConfig)
     assert found is not None
     assert (found["bound"], found["label"]) == ("exact", f"exact ({found['method']})")
     assert found["energy"] == pytest.approx(compute(run, method="analytic")[0].energy, rel=1e-10)
-    assert references.search(engine, search="computed on this")[1] == 0
+    assert references.search(engine, origin="computed")[1] == 0
 
 
 def test_a_closed_form_needs_no_row(engine: sa.Engine) -> None:
@@ -128,14 +129,14 @@ def test_a_cheap_system_is_computed_and_kept(engine: sa.Engine, monkeypatch: pyt
     found = references.match(engine, run)
     assert found is not None
     assert found["energy"] == pytest.approx(compute(run)[0].energy, rel=1e-12)
-    stored, total = references.search(engine, search="computed on this")
+    stored, total = references.search(engine, origin="computed")
     assert total == 1
     assert stored[0]["energy_per_site"] * 6 == pytest.approx(stored[0]["energy"])
 
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("it is in the table")
 
-    monkeypatch.setattr(references, "compute", never)
+    monkeypatch.setattr(matching, "compute", never)
     again = references.match(engine, run)
     assert again is not None
     assert again["energy"] == pytest.approx(found["energy"], rel=1e-14)
@@ -152,7 +153,7 @@ def test_a_system_that_the_table_does_not_take_is_computed_once(
         calls.append(args)
         return compute(*args, **options)
 
-    monkeypatch.setattr(references, "compute", counted)
+    monkeypatch.setattr(matching, "compute", counted)
     found = references.match(engine, config(lattice, glass))
     assert found is not None
     assert found["energy"] == compute(config(lattice, glass))[0].energy
@@ -161,7 +162,7 @@ def test_a_system_that_the_table_does_not_take_is_computed_once(
     second = references.match(engine, config(lattice, other))
     assert second is not None
     assert second["energy"] != found["energy"]
-    assert references.search(engine, search="computed on this")[1] == 0
+    assert references.search(engine, origin="computed")[1] == 0
 
 
 def test_an_expensive_system_has_none(engine: sa.Engine) -> None:
@@ -181,7 +182,7 @@ def test_a_failed_computation_is_no_failure_of_the_run(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    for module in (references, console):
+    for module in (matching, console):
         monkeypatch.setattr(module, "compute", fail)
     lattice = {"name": "square", "params": {"extent": [3, 2], "periodic": [True, False]}}
     unlisted = config(lattice, {"name": "tfim", "params": {"J": -2.0, "h": 0.7}})

@@ -1,4 +1,4 @@
-"""Runs of several kinds, the system that a run is about, and the fits of DMRG series."""
+"""Runs of several kinds, the system that a run is about, and the run that computed a series."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,17 +20,3 @@ def upgrade() -> None:
         series.create_foreign_key(
             op.f("fk_reference_series_run_id_runs"), "runs", ["run_id"], ["id"], ondelete="SET NULL"
         )
-    op.create_table(
-        "reference_fits",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("run_id", sa.String(length=36), nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
-        *[sa.Column(name, sa.Double(), nullable=True) for name in ("a", "b", "c", "d", "rms", "uncertainty")],
-        sa.Column("accepted", sa.Boolean(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["run_id"], ["runs.id"], name=op.f("fk_reference_fits_run_id_runs"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_reference_fits")),
-        sa.UniqueConstraint("run_id", "kind", name=op.f("uq_reference_fits_run_id")),
-    )

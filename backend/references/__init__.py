@@ -1,0 +1,23 @@
+"""Reference energies in the database: shipped, computed here, or added by users; and which of them speak of a run."""
+
+from backend.references.computed import plan_job, record
+from backend.references.matching import as_dict, judge, lookup, match, name_systems, refresh, system_of
+from backend.references.series import series_of
+from backend.references.table import add, load, remove, search
+
+__all__ = [
+    "add",
+    "as_dict",
+    "judge",
+    "load",
+    "lookup",
+    "match",
+    "name_systems",
+    "plan_job",
+    "record",
+    "refresh",
+    "remove",
+    "search",
+    "series_of",
+    "system_of",
+]

@@ -1,0 +1,73 @@
+"""The table of reference energies: search it, add to it, compute what is missing."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from backend.problems import JSON
+from backend.routes.deps import ERRORS, Body, IdempotencyKey, Serve, body_of
+
+router = APIRouter(prefix="/api/references", default_response_class=JSON, responses=ERRORS)
+Word = Annotated[str | None, Query(max_length=200)]
+Level = Annotated[int, Query(ge=0, le=1000)]
+
+
+@router.get("")
+def search(
+    do: Serve,
+    hamiltonian: Word = None,
+    lattice: Word = None,
+    key: Word = None,
+    sector: Word = None,
+    method: Word = None,
+    bound: Word = None,
+    origin: Word = None,
+    search: Word = None,
+    sort: Word = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> JSON:
+    """Reference energies with their method, uncertainty and source; several values of a filter are joined by '|'."""
+    wanted = {
+        "hamiltonian": hamiltonian, "lattice": lattice, "key": key, "sector": sector, "method": method, "bound": bound,
+        "origin": origin,
+    }  # fmt: skip
+    return JSON(do.references.search(**wanted, search=search, sort=sort, limit=limit, offset=offset))
+
+
+@router.post("", status_code=201, openapi_extra=body_of("OwnReference"))
+def add(do: Serve, body: Body) -> JSON:
+    """Add an energy of your own; its source is mandatory."""
+    return JSON(do.references.add(body), 201)
+
+
+@router.delete("/{row_id}", status_code=204)
+def remove(do: Serve, row_id: int) -> Response:
+    """Delete a row that is not shipped."""
+    do.references.remove(row_id)
+    return Response(status_code=204)
+
+
+@router.post("/match", openapi_extra=body_of("Question"))
+def match(do: Serve, body: Body) -> JSON:
+    """What is known of a system; else the nearest entries, and bounds from concavity."""
+    return JSON(do.references.match(body))
+
+
+@router.post("/estimate", openapi_extra=body_of("ReferenceJob"))
+def estimate(do: Serve, body: Body) -> JSON:
+    """Time and memory that a computation would take."""
+    return JSON(do.references.estimate(body))
+
+
+@router.post("/compute", status_code=201, openapi_extra=body_of("ReferenceJob"))
+def compute(do: Serve, body: Body, idem_key: IdempotencyKey = None) -> JSON:
+    """Queue a computation; it is a run of kind dmrg or exact."""
+    return JSON(do.run(do.references.compute(body, idem_key=idem_key)), 201)
+
+
+@router.get("/series")
+def series(do: Serve, key: Word = None, sector: Word = None, level: Level = 0, run: Word = None) -> JSON:
+    """DMRG energies against the bond dimension with their fits: of a system, or of a job."""
+    return JSON(do.references.series(key=key, sector=sector, level=level, run=run))
