@@ -1,10 +1,12 @@
 """The complete graph."""
 
 import functools
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int8, Int32
 
+from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.lattices.crystal import check_bytes, freeze
 from nqs_core.registry import component, param
@@ -15,6 +17,8 @@ class AllToAll(Lattice):
     """All to all: every pair of sites is a bond of the first shell, at distance 1; drawn on a circle."""
 
     size: int = param(12, title="Size", help="Number of sites.", unit="sites", ge=2, le=1_000_000)
+
+    points: ClassVar = {"Γ": (0.0,)}
 
     @property
     def n_sites(self) -> int:
@@ -40,6 +44,13 @@ class AllToAll(Lattice):
 
     def translations(self) -> Int32[np.ndarray, "n_translations n_sites"]:
         return freeze(np.arange(self.size, dtype=np.int32)[None, :])
+
+    def reciprocal(self) -> Float[np.ndarray, "n_axes dim"]:
+        raise ConfigError("all_to_all has no unit cell, hence no reciprocal lattice")
+
+    def point_group(self) -> Int32[np.ndarray, "n_elements n_sites"]:
+        """The identity: permutations of all sites are no rotations."""
+        return self.translations()
 
     def sublattice(self) -> Int8[np.ndarray, " n_sites"] | None:
         return freeze(np.array([0, 1], np.int8)) if self.size == 2 else None

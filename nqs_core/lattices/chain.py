@@ -15,6 +15,7 @@ class Chain(Crystal):
 
     vectors: ClassVar = ((1.0,),)
     basis: ClassVar = ((0.0,),)
+    points: ClassVar = {"Γ": (0.0,), "X": (0.5,)}
 
     @property
     def extent(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import pydantic
 from jaxtyping import Float, Int8, Int32
 
 from nqs_core.errors import ConfigError, TooLargeError
+from nqs_core.lattices import isometries
 from nqs_core.lattices.base import Lattice
 
 Length = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]  # unit cells along one axis
@@ -50,6 +51,23 @@ class Crystal(Lattice):
 
     def translations(self) -> Int32[np.ndarray, "n_translations n_sites"]:
         return _translations(self)
+
+    def reciprocal(self) -> Float[np.ndarray, "n_axes dim"]:
+        return 2 * np.pi * np.linalg.inv(np.array(self.vectors)).T
+
+    def operations(self) -> isometries.Operations:
+        """The elements of `point_group` with their matrices and their common centre."""
+        check_bytes(self, "point group", 4.0 * 48 * self.n_sites)
+        return isometries.operations(self.vectors, self.basis, self.extent, self.periodicity)
+
+    def point_group(self) -> Int32[np.ndarray, "n_elements n_sites"]:
+        """The isometries of the Bravais lattice that map the finite lattice onto itself, about the best centre.
+
+        The centre is that with the most elements, among equal ones the one nearest the origin of the cell: a site of
+        rings, square, triangular and cubic tori, the middle of a hexagon of honeycomb and kagome tori, the centre of
+        gravity along open axes.
+        """
+        return self.operations().permutations
 
     def sublattice(self) -> Int8[np.ndarray, " n_sites"] | None:
         return _sublattice(self)

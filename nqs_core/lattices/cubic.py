@@ -19,6 +19,7 @@ class Cubic(Crystal):
 
     vectors: ClassVar = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     basis: ClassVar = ((0.0, 0.0, 0.0),)
+    points: ClassVar = {"Γ": (0.0, 0.0, 0.0), "X": (0.5, 0.0, 0.0), "M": (0.5, 0.5, 0.0), "R": (0.5, 0.5, 0.5)}
 
     def __post_init__(self) -> None:
         require_sites(self)

@@ -18,6 +18,7 @@ class Honeycomb(Crystal):
 
     vectors: ClassVar = ((math.sqrt(3), 0.0), (math.sqrt(3) / 2, 1.5))
     basis: ClassVar = ((0.0, 0.0), (math.sqrt(3) / 2, 0.5))
+    points: ClassVar = {"Γ": (0.0, 0.0), "M": (0.5, 0.0), "K": (1 / 3, 2 / 3), "K'": (2 / 3, 1 / 3)}
 
     def __post_init__(self) -> None:
         require_sites(self)

@@ -17,6 +17,7 @@ class Square(Crystal):
 
     vectors: ClassVar = ((1.0, 0.0), (0.0, 1.0))
     basis: ClassVar = ((0.0, 0.0),)
+    points: ClassVar = {"Γ": (0.0, 0.0), "X": (0.5, 0.0), "Y": (0.0, 0.5), "M": (0.5, 0.5)}
 
     def __post_init__(self) -> None:
         require_sites(self)

@@ -9,8 +9,8 @@ import numpy as np
 from nqs_core.config import Spec, System
 from nqs_core.errors import ConfigError, NQSError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
-from nqs_core.lattices import LATTICES
-from nqs_core.reference import analytic, dmrg, exact, matching, momentum
+from nqs_core.lattices import LATTICES, momenta
+from nqs_core.reference import analytic, dmrg, exact, matching
 from nqs_core.reference.fit import EXACT, Extrapolation, extrapolate
 from nqs_core.reference.literature import data_folder, load_table
 from nqs_core.reference.result import Reference, Verdict, relative_error, sentence, verdict, with_error
@@ -56,7 +56,7 @@ def system(config: System) -> tuple[Hamiltonian, exact.Labels]:
         raise ConfigError(f"sector.point_group = {sector.point_group!r}: references honour sz, momentum and spin_flip")
     wave = None
     if sector.momentum is not None:
-        wave = momentum.resolve(config.lattice.name, lattice, sector.momentum)
+        wave = momenta.resolve(lattice, sector.momentum)
     return hamiltonian, exact.Labels(Sector(lattice.n_sites, sector.sz).sz, wave, sector.spin_flip)
 
 

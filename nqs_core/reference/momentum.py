@@ -10,38 +10,6 @@ from nqs_core.lattices import Lattice
 from nqs_core.operators import Masks
 from nqs_core.reference.blocks import Block, Codes
 
-# Fractions of a reciprocal vector along each axis.
-_LABELS: dict[str, dict[str, tuple[float, ...]]] = {
-    "chain": {"Gamma": (0.0,), "X": (0.5,)},
-    "square": {"Gamma": (0.0, 0.0), "X": (0.5, 0.0), "M": (0.5, 0.5)},
-    "cubic": {"Gamma": (0.0,) * 3, "X": (0.5, 0.0, 0.0), "M": (0.5, 0.5, 0.0), "R": (0.5,) * 3},
-}
-_HEXAGONAL = {"Gamma": (0.0, 0.0), "M": (0.5, 0.0), "K": (1 / 3, 2 / 3)}
-
-
-def resolve(name: str, lattice: Lattice, momentum: list[int] | str) -> tuple[int, ...]:
-    """Integers m_a of k_a = 2π m_a / L_a in 0 ... L_a - 1, from any integers or a label of the lattice `name`.
-
-    Raises:
-        ConfigError: an unknown label, one that the extent does not hold, the wrong number of integers, or a momentum
-            along an open axis.
-    """
-    extent = lattice.extent
-    if isinstance(momentum, str):
-        labels = _LABELS.get(name, _HEXAGONAL if name in ("triangular", "honeycomb", "kagome") else {})
-        if momentum not in labels:
-            raise ConfigError(f"sector.momentum = {momentum!r}: labels of {name!r} are {', '.join(labels) or 'none'}")
-        products = [f * length for f, length in zip(labels[momentum], extent, strict=True)]
-        if any(abs(p - round(p)) > 1e-9 for p in products):
-            raise ConfigError(f"sector.momentum = {momentum!r} is no momentum of extent {list(extent)}")
-        momentum = [round(p) for p in products]
-    if len(momentum) != len(extent):
-        raise ConfigError(f"sector.momentum = {momentum} needs one integer per axis of extent {list(extent)}")
-    for m, periodic in zip(momentum, lattice.periodicity, strict=True):
-        if m and not periodic:
-            raise ConfigError(f"sector.momentum = {momentum}: only 0 is possible along an open axis")
-    return tuple(m % length for m, length in zip(momentum, extent, strict=True))
-
 
 def generators(lattice: Lattice) -> list[np.ndarray | None]:
     """The shift by one cell along each axis as a permutation of the sites; None where it is the identity."""
