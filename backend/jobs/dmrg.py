@@ -29,7 +29,7 @@ class Series:
         self._sink, self._n_sites = task.sink, n_sites
         events = task.ask(lambda engine: store.read_events(engine, task.run_id, 0, 10**9)[0])
         known = [event for event in events if event["kind"] == "point"]
-        self.points = [dmrg.Point(**{name: event.get(name) for name in _POINT}) for event in known]
+        self.points = [_point(event) for event in known]
         self.step: int = known[-1]["step"] if known else 0
         self._before = current_rows(events)[self.step]["elapsed"] if known else 0.0
         self._elapsed = 0.0
@@ -70,6 +70,11 @@ class Series:
     def interrupted(self) -> bool:
         """Whether sweeps are lost unless the bond dimension under way is finished."""
         return self._open > 0
+
+
+def _point(event: dict[str, Any]) -> dmrg.Point:
+    fields: dict[str, Any] = {name: event.get(name) for name in _POINT}
+    return dmrg.Point(**fields)
 
 
 def steps(task: Task) -> Steps:

@@ -124,7 +124,7 @@ def claim_attempt(
         if row is None:
             # The answer to an earlier COMMIT may have been lost.
             row = connection.execute(content.where(*done)).first()
-            return None if row is None else Claim(*row[1:])
+            return None if row is None else _claim(row)
         now = time.time()
         before = sa.select(sa.func.max(attempts.c.attempt)).where(attempts.c.run_id == run_id).scalar_subquery()
         # The counter of spooled records starts anew with each owner; the last owner's is needed to replay its spool.
@@ -141,7 +141,11 @@ def claim_attempt(
         if changed.rowcount != 1:
             raise RuntimeError("the attempt changed hands inside a transaction")
         emit(connection, run_id, "state", {"state": "running", "phase": "compiling"})
-        return Claim(*row[1:])
+        return _claim(row)
+
+
+def _claim(row: Any) -> Claim:
+    return Claim(*[getattr(row, name) for name in Claim._fields])
 
 
 def finish(
