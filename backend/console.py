@@ -95,7 +95,7 @@ def find_reference(config: RunConfig) -> Reference | None:
 def _listed(config: RunConfig) -> Reference | None:
     """The best entry of the shipped table for the ground state of this system."""
     fields, factor = matching.canonical(config)
-    rows = literature.best(literature.load_table(), fields, matching.sector_label(config.sector))
+    rows = literature.best(literature.load_table(), fields, matching.sector_label(config))
     return literature.as_reference(rows[0], factor) if rows else None
 
 

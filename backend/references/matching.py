@@ -29,7 +29,7 @@ _BOUNDS = {"exact": "exact", "estimate": "estimate", "upper": "upper bound"}
 
 def system_of(system: System) -> tuple[str, str]:
     """The canonical key of a system and the label of its sector: what is equal there belongs together."""
-    return key(canonical(system)[0]), sector_label(system.sector)
+    return key(canonical(system)[0]), sector_label(system)
 
 
 def match(engine: Engine, config: System) -> dict[str, Any] | None:
@@ -41,7 +41,7 @@ def match(engine: Engine, config: System) -> dict[str, Any] | None:
     found = None
     try:
         fields, factor = canonical(config)
-        found = _in_table(engine, fields, factor, sector_label(config.sector))
+        found = _in_table(engine, fields, factor, sector_label(config))
         if found is None or found.bound != "exact":
             found = _computed(engine, config, fields) or found
     except FAILURES as error:
@@ -94,7 +94,7 @@ def name_systems(engine: Engine) -> None:
 def lookup(engine: Engine, system: System, level: int = 0) -> dict[str, Any]:
     """All rows of a level of a system, and what is nearest where there is none; energies in the system's units."""
     fields, factor = canonical(system)
-    sector = sector_label(system.sector)
+    sector = sector_label(system)
     rows = _family(engine, fields)
     matches = best(rows, fields, sector, level)
     near = [] if "hash" in fields else nearest(rows, fields, sector, level)

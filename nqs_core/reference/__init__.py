@@ -87,7 +87,7 @@ def compute(
     if method == "dmrg":
         return [_by_dmrg(config, levels, memory_limit, tick)]
     hamiltonian, labels = system(config)
-    key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config.sector)
+    key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config)
     closed = None if method == "exact" else _closed(hamiltonian, labels, levels)
     if closed is not None:
         energies = [float(e) for e in closed.energies]
@@ -190,7 +190,7 @@ def upper_bound(config: System, points: Sequence[dmrg.Point]) -> Reference:
     """
     if not points:
         raise ConfigError("DMRG ended before the first bond dimension was finished")
-    key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config.sector)
+    key, sector = matching.key(matching.canonical(config)[0]), matching.sector_label(config)
     last = points[-1]
     open_end = "" if last.converged else ", sweeps not converged"
     uncertainty, kind = None, "not given"

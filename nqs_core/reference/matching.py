@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nqs_core.config import SectorConfig, System
+from nqs_core.config import System
 from nqs_core.hamiltonians import HAMILTONIANS
-from nqs_core.lattices import LATTICES
+from nqs_core.lattices import LATTICES, momenta
 
 UNIT = {"tfim": "J", "long_range_tfim": "h", "heisenberg": "J", "xxz": "J", "j1j2": "J1"}  # sets the unit of energy
 CELL = {"chain": 1, "square": 1, "cubic": 1, "triangular": 1, "honeycomb": 2, "kagome": 3, "all_to_all": 1}
@@ -122,14 +122,18 @@ def _couplings(hamiltonian: str, c: dict[str, float], bipartite: bool) -> tuple[
     return hamiltonian, c
 
 
-def sector_label(sector: SectorConfig | None) -> str:
-    """The space in which levels are counted: `full`, or such as `Sz=0` or `Sz=0,k=4,P=+1`."""
-    if sector is None:
+def sector_label(system: System) -> str:
+    """The space in which levels are counted: `full`, or such as `Sz=0` or `Sz=0,k=4,P=+1`; one spelling for each.
+
+    Raises:
+        ConfigError: a momentum that the lattice does not have.
+    """
+    if (sector := system.sector) is None:
         return "full"
     parts = [f"Sz={sector.sz + 0.0:g}"] if sector.sz is not None else []
     if sector.momentum is not None:
-        momentum = sector.momentum
-        parts.append(f"k={momentum if isinstance(momentum, str) else 'x'.join(map(str, momentum))}")
+        wave = momenta.resolve(LATTICES.build(system.lattice), sector.momentum)
+        parts.append(f"k={'x'.join(map(str, wave))}")
     if sector.point_group is not None:
         parts.append(f"irrep={sector.point_group}")
     if sector.spin_flip is not None:

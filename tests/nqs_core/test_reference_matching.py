@@ -192,7 +192,7 @@ def test_without_a_unit_the_whole_system_is_the_key():
     ],
 )
 def test_labels_of_sectors(sector, label):
-    assert matching.sector_label(config(sector=sector).sector) == label
+    assert matching.sector_label(config(sector=sector)) == label
 
 
 GROUND = [
