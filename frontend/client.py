@@ -1,7 +1,7 @@
 """The API as typed coroutines. The only way from the user interface to the data."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Required, TypedDict, cast
 
 import httpx
@@ -16,6 +16,7 @@ class Reference(TypedDict, total=False):
     uncertainty: float | None
     source: str
     label: str
+    sentence: str
 
 
 class Run(TypedDict, total=False):
@@ -58,6 +59,10 @@ class Run(TypedDict, total=False):
     eta_seconds: float | None
     step_seconds: float | None
     cloned_from: str | None
+    kind: str
+    parent: str | None
+    verdict: dict[str, str] | None
+    measurements: list[dict[str, Any]]
 
 
 class ReferenceRow(TypedDict, total=False):
@@ -211,6 +216,19 @@ class Client:
     async def events(self, run: str, after: int = 0) -> tuple[list[dict[str, Any]], int]:
         page = await self._call("GET", f"/api/runs/{run}/events", query={"after": after})
         return page["events"], int(page["last_seq"])
+
+    async def lattice(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Sites, bonds, momenta and point group of a lattice (`name`, `params`), for a drawing."""
+        return await self._call("POST", "/api/lattice", body=spec)
+
+    async def measure(self, run: str, samples: int, observables: Sequence[str] | None = None) -> Run:
+        """Queue a measurement of a run that has ended, with fresh samples; None: the observables that apply."""
+        body = {"samples": samples, "observables": list(observables) if observables else None}
+        return await self._call("POST", f"/api/runs/{run}/measure", body=body)
+
+    async def extrapolation(self, run: str) -> dict[str, Any]:
+        """Energy against variance over the steps of a run, and the energy at zero variance; totals."""
+        return await self._call("GET", f"/api/runs/{run}/extrapolation")
 
     async def references(self, **query: Any) -> ReferencePage:
         """Reference energies: `search`, `hamiltonian`, `lattice`, `method`, `bound`, `origin`, `key`, `sort`, pages."""

@@ -1,8 +1,9 @@
 """Numbers and runs in words, as one would write them in a paper."""
 
+import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from frontend.client import Run
@@ -143,6 +144,16 @@ def model(config: Mapping[str, Any]) -> str:
     sz = (config.get("sector") or {}).get("sz")
     sector = "" if sz is None else f" · Sᶻ={sz:g}"
     return minus(f"{words} · {lattice(config)}{sector}")
+
+
+def default_name(config: Mapping[str, Any], taken: Collection[str]) -> str:
+    """tfim chain 16 · rbm, then with the first free number from 2 on."""
+    name = str((config.get("hamiltonian") or {}).get("name", "")).replace("_", " ")
+    name = f"{name} {lattice(config)} · {component(config, 'ansatz')}"
+    if name not in taken:
+        return name
+    number = next(n for n in itertools.count(2) if f"{name} · {n}" not in taken)
+    return f"{name} · {number}"
 
 
 def component(config: Mapping[str, Any], family: str) -> str:

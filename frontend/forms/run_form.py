@@ -4,11 +4,12 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import panel as pn
 import panel_material_ui as pmui
 
+from frontend.forms.observing import ObservablesForm
 from frontend.forms.schema import Field, FieldError, field, fields
-from frontend.forms.widgets import MARGIN, Control
+from frontend.forms.sector import SectorForm
+from frontend.forms.widgets import Control
 
 FAMILIES = ("lattice", "hamiltonian", "ansatz", "sampler", "optimizer")
 TITLES = {
@@ -20,14 +21,6 @@ TITLES = {
 }
 AUTO = "automatic"
 RUN_FIELDS = ("n_steps", "seed", "precision", "measure")
-SZ = Field(
-    name="sz",
-    title="Total Sᶻ",
-    kind="float",
-    help="The run stays in the sector of this total magnetisation: exchange moves, or masked sampling",
-    unit="ħ",
-    default=0.0,
-)
 
 
 class Section:
@@ -152,41 +145,32 @@ class RunForm:
         }
         run_specs = [field(n, properties[n], run_schema) for n in RUN_FIELDS if n in properties]
         self.run = {spec.name: Control(spec, changed) for spec in run_specs}
-        self.fixed = pmui.Switch(
-            label="Fix the magnetisation", value=False, size="small", margin=MARGIN,
-            description="This Hamiltonian conserves the total S^z; the run may stay in one sector.",
-        )  # fmt: skip
-        self.sz = Control(SZ, changed)
-        self.fixed.param.watch(lambda event: self._on_section(), "value")
-        self.sector = pn.Column(self.fixed, self.sz.widget, sizing_mode="stretch_width", margin=0)
-        self._show_sector()
+        self.sector = SectorForm(changed)
+        self.observing = ObservablesForm(catalog.get("observable") or {}, properties, changed)
+        self._limit()
 
     def _on_section(self) -> None:
-        self._show_sector()
+        self._limit()
         self._changed()
 
-    @property
-    def _conserves_sz(self) -> bool:
-        return self.sections["hamiltonian"].entry.get("conserves_sz") is not False
+    def _limit(self) -> None:
+        conserves = self.sections["hamiltonian"].entry.get("conserves_sz")
+        self.sector.limit(conserves_sz=conserves is not False)
 
-    def _show_sector(self) -> None:
-        self.sector.visible = self._conserves_sz
-        self.sz.widget.visible = self._conserves_sz and bool(self.fixed.value)
-
-    def view(self, *, between: Any = None) -> list[Any]:
-        """The widgets from top to bottom; `between` stands under the Hamiltonian's fields."""
+    def view(self, *, under: Mapping[str, Any] | None = None) -> list[Any]:
+        """The widgets from top to bottom; `under` says what stands under a family's fields."""
+        under = {**(under or {}), "hamiltonian": self.sector.fold.view}
         out: list[Any] = []
         for family, section in self.sections.items():
-            out += [section.select, section.body]
-            if family == "hamiltonian":
-                out += [self.sector, *([between] if between is not None else [])]
+            out += [section.select, section.body, *([under[family]] if family in under else [])]
         cells = list(self.run.values())
         for control in (*cells, self.name, self.tags):
             control.widget.styles = {"flex": "1 1 calc(50% - 5px)", "min-width": "0"}
             control.widget.min_width = 0
         title = pmui.Typography("Run", variant="subtitle2", margin=(12, 0, 2, 0))
         widgets = [*(c.widget for c in cells), self.name.widget, self.tags.widget]
-        return [*out, title, pmui.FlexBox(*widgets, sizing_mode="stretch_width", margin=0, gap="0px 10px")]
+        box = pmui.FlexBox(*widgets, sizing_mode="stretch_width", margin=0, gap="0px 10px")
+        return [*out, title, box, self.observing.fold.view]
 
     def read(self) -> tuple[dict[str, Any], dict[str, str]]:
         """The configuration, and what does not fit in it by field; fields are marked on the way."""
@@ -200,16 +184,9 @@ class RunForm:
         for family, section in self.sections.items():
             if (spec := section.read(errors)) is not None:
                 config[family] = spec
-        sector = dict(self._extra.get("sector") or {})
-        sector.pop("sz", None)
-        if self._conserves_sz and self.fixed.value:
-            try:
-                sector["sz"] = self.sz.check()
-            except FieldError as error:
-                errors["sector.sz"] = str(error)
-        config.pop("sector", None)
-        if sector:
+        if sector := self.sector.read(errors):
             config["sector"] = sector
+        config |= self.observing.read(errors)
         return config, errors
 
     @property
@@ -218,7 +195,7 @@ class RunForm:
 
     def fill(self, config: Mapping[str, Any], tags: list[str] | None = None) -> None:
         """Show a configuration: a preset's, or another run's. Keys without a widget are carried along unchanged."""
-        shown = {*FAMILIES, *self.run, "name"}
+        shown = {*FAMILIES, *self.run, "name", "sector", "observables", "observe_every"}
         self._extra = {k: copy.deepcopy(v) for k, v in config.items() if k not in shown and v is not None}
         self.name.set(config.get("name", ""))
         if tags is not None:
@@ -228,29 +205,23 @@ class RunForm:
             section.set(spec.get("name", AUTO), spec.get("params") or {})
         for key, control in self.run.items():
             control.set(config.get(key, control.spec.default))
-        sz = (config.get("sector") or {}).get("sz")
-        self.fixed.value = sz is not None
-        self.sz.set(0.0 if sz is None else float(sz))
-        self._show_sector()
+        self.sector.fill(config.get("sector"))
+        self.observing.fill(config)
+        self._limit()
 
     def mark(self, found: Mapping[str, str]) -> dict[str, str]:
         """Put messages under the fields they name; returns those that name no field here."""
-        rest = {}
-        for where, what in found.items():
-            control = self._control(where)
-            if control is None:
-                rest[where] = what
-            else:
-                control.error(what)
-        return rest
+        return {where: what for where, what in found.items() if not self._mark(where, what)}
 
-    def _control(self, where: str) -> Control | None:
+    def _mark(self, where: str, what: str) -> bool:
         family, _, key = where.partition(".")
-        if family in self.sections:
-            return self.sections[family].controls.get(key)
-        if where in ("sector.sz", "sector"):
-            return self.sz if self.sz.widget.visible else None
-        return self.name if where == "name" else self.run.get(where)
+        if family == "sector":
+            return self.sector.mark(key, what)
+        controls = self.sections[family].controls if family in self.sections else {"name": self.name, **self.run}
+        if (control := controls.get(key or family)) is None:
+            return self.observing.mark(where, what)
+        control.error(what)
+        return True
 
 
 def split_tags(text: str) -> list[str]:

@@ -219,6 +219,9 @@ PROBLEM = re.compile(
     r"^(?P<family>\w+) '(?P<name>[^']*)': (?P<field>\w+): (?P<what>.*?)(?: \(given: .*)?(?:; parameters: .*)?$"
 )
 
+SIMPLE = re.compile(r"^(?P<field>[a-z_]+(?:\.[a-z_]+)?): (?P<what>.*?)(?: \(given: .*)?$")
+SECTOR = re.compile(r"^(?P<field>sector\.\w+) = (?P<what>.*)$", re.DOTALL)
+
 
 def locate(detail: str, problems: tuple[tuple[str, str], ...] = ()) -> dict[str, str]:
     """Which fields a refusal names: `family.parameter` (or a key of the configuration) -> what is wrong with it."""
@@ -229,8 +232,6 @@ def locate(detail: str, problems: tuple[tuple[str, str], ...] = ()) -> dict[str,
             found[".".join(parts)] = what
     if match := PROBLEM.match(detail):
         found[f"{match['family']}.{match['field']}"] = match["what"]
-    elif not found and (
-        match := re.match(r"^(?P<field>[a-z_]+(?:\.[a-z_]+)?): (?P<what>.*?)(?: \(given: .*)?$", detail)
-    ):
+    elif not found and (match := SECTOR.match(detail) or SIMPLE.match(detail)):
         found[match["field"]] = match["what"]
     return found

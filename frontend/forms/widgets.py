@@ -1,7 +1,7 @@
 """A field as a widget of its kind."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import panel_material_ui as pmui
@@ -10,6 +10,7 @@ from panel.util.parameters import edit_readonly
 from frontend.forms.schema import Field, FieldError, parse, show
 
 MARGIN = (5, 0)
+ANY = "any"
 TYPED = (pmui.TextInput, pmui.TextAreaInput)
 LINES_SX = {"& textarea": {"fontFamily": "ui-monospace, monospace", "fontSize": "12.5px", "lineHeight": 1.45}}
 
@@ -127,3 +128,52 @@ class Control:
             raise
         self.error("")
         return value
+
+    @property
+    def shown(self) -> str:
+        """What stands in the field, in words."""
+        return str(self.widget.value_input or "").strip() if isinstance(self.widget, TYPED) else str(self.widget.value)
+
+
+class Choice(Control):
+    """A choice whose options depend on other fields; nothing chosen means any.
+
+    A value that is not among the options stays: the server says what is wrong with it.
+    """
+
+    def __init__(self, spec: Field, changed: Callable[[], None], options: Mapping[str, Any] | None = None) -> None:
+        self._offered = {ANY: None, **(options or {})}
+        super().__init__(spec, changed)
+        self._show(None)
+
+    def _build(self) -> Any:
+        return pmui.Select(
+            label=self.spec.label, description=self.spec.tooltip, options={ANY: None}, value=None, size="small",
+            sizing_mode="stretch_width", margin=MARGIN, dropdown_height=280,
+        )  # fmt: skip
+
+    def offer(self, options: Mapping[str, Any]) -> None:
+        """Offer these values by their labels, beside any."""
+        self._offered = {ANY: None, **options}
+        self._show(self.widget.value)
+
+    def set(self, value: Any) -> None:
+        """Show a value without counting it as typed."""
+        self._show(value)
+
+    def _show(self, value: Any) -> None:
+        offered = dict(self._offered)
+        if value not in offered.values():
+            offered[str(tuple(value) if isinstance(value, list) else value)] = value
+        self._silent = True
+        try:
+            if self.widget.options != offered or self.widget.value != value:
+                self.widget.param.update(options=offered, value=value)
+        finally:
+            self._silent = False
+
+    @property
+    def shown(self) -> str:
+        """The label of what is chosen; empty for any."""
+        value = self.widget.value
+        return "" if value is None else next(k for k, v in self.widget.options.items() if v == value)

@@ -5,6 +5,7 @@ import html
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import panel as pn
 import panel_material_ui as pmui
@@ -14,8 +15,10 @@ from frontend.components.browser import Formula
 from frontend.figures import text
 from frontend.forms import RunForm, locate
 from frontend.state import Hub
+from frontend.views.preview import LatticePreview
 
 DEBOUNCE_SECONDS = 0.25
+REFUSALS = (400, 422)
 OWN = "Own configuration"
 
 
@@ -33,6 +36,7 @@ class LaunchPanel:
         catalog = hub.catalog or {}
         self._presets = {str(p["title"]): p for p in catalog.get("presets") or []}
         self.form = RunForm(catalog, self._on_change)
+        self.preview = LatticePreview(hub, self.form.sector.offer)
         self.preset = pmui.Select(
             label="Start from", options=[*self._presets, OWN], value=next(iter(self._presets), OWN), size="small",
             sizing_mode="stretch_width", margin=(8, 0, 2, 0),
@@ -42,7 +46,9 @@ class LaunchPanel:
         self.formula = Formula(sizing_mode="stretch_width", margin=(8, 0, 2, 0), min_height=30)
         self.facts = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 0, 6, 0), stylesheets=[FACTS_CSS])
         self.alert = pmui.Alert("", severity="error", visible=False, sizing_mode="stretch_width", margin=(0, 0, 6, 0))
-        self.notes = pmui.Alert("", severity="warning", visible=False, sizing_mode="stretch_width", margin=(0, 0, 6, 0))
+        self.notes = pn.pane.HTML(
+            "", visible=False, sizing_mode="stretch_width", margin=(0, 0, 6, 0), stylesheets=[NOTES_CSS]
+        )
         self.button = pmui.Button(
             label="Launch", icon="play_arrow", color="primary", variant="contained", sizing_mode="stretch_width",
             margin=(2, 0), size="medium", disable_elevation=True,
@@ -53,8 +59,9 @@ class LaunchPanel:
         self._local_formula()
 
     def view(self) -> list[Any]:
+        fields = self.form.view(under={"lattice": self.preview.fold.view})
         head = pmui.Typography("New run", variant="h6", margin=0, styles={"font-weight": "650"})
-        top = pn.Column(head, self.preset, self.formula, *self.form.view(), margin=(14, 18, 14, 18))
+        top = pn.Column(head, self.preset, self.formula, *fields, margin=(14, 18, 14, 18))
         top.sizing_mode = "stretch_width"
         foot = pmui.Paper(
             self.alert, self.notes, self.facts, self.button, elevation=0, square=True, sizing_mode="stretch_width",
@@ -131,9 +138,21 @@ class LaunchPanel:
         except (KeyError, IndexError, ValueError):
             self.formula.param.update(latex=str(template), visible=True)
 
+    def _look(self, config: dict[str, Any], errors: dict[str, str]) -> None:
+        """What needs no complete configuration: the drawing, the link to the references, a name for the run."""
+        self.form.name.widget.placeholder = self._default_name(config)
+        if "lattice" in config and not any(where.startswith("lattice") for where in errors):
+            self.preview.show(config["lattice"])
+        system = {key: config[key] for key in ("lattice", "hamiltonian", "sector") if key in config}
+        self.form.sector.link(f"/references?system={quote(json.dumps(system, separators=(',', ':')))}")
+
+    def _default_name(self, config: dict[str, Any]) -> str:
+        return text.default_name(config, {run.get("name") or "" for run in self._hub.runs.values()})
+
     async def _validate(self) -> None:
         await asyncio.sleep(DEBOUNCE_SECONDS)
         config, errors = self.form.read()
+        self._look(config, errors)
         self.button.disabled = bool(errors)
         if errors:
             self.alert.visible = self.notes.visible = False
@@ -157,6 +176,7 @@ class LaunchPanel:
         self.alert.param.update(object=message, visible=bool(message))
         self.notes.visible = False
         self.facts.object = "" if message else "Check the marked fields."
+        self.button.disabled = error.status in REFUSALS  # anything else may work at the next try
 
     def _accept(self, answer: dict[str, Any]) -> None:
         self.alert.visible = False
@@ -164,13 +184,14 @@ class LaunchPanel:
             self.formula.param.update(latex=text.tidy(str(answer["formula"])), visible=True)
         self.facts.object = facts(answer)
         warnings = [str(w) for w in answer.get("warnings") or []]
-        self.notes.param.update(object="\n\n".join(_sentence(w) for w in warnings), visible=bool(warnings))
+        self.notes.param.update(object="".join(map(warning, warnings)), visible=bool(warnings))
 
     async def _launch(self, event: Any) -> None:
         config, errors = self.form.read()
         if errors:
             self.facts.object = "Check the marked fields."
             return
+        config["name"] = config.get("name") or self._default_name(config)
         self.button.loading = True
         try:
             run = await self._hub.client.submit(config)
@@ -187,8 +208,14 @@ class LaunchPanel:
         await self._launched(run)
 
 
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!")) else ".")
+def warning(words: str) -> str:
+    """A warning as its first clause; what follows is shown on demand."""
+    words = words[:1].upper() + words[1:] + ("" if words.endswith((".", "!")) else ".")
+    first, _, rest = words.partition(": ") if ": " in words.partition(". ")[0] else words.partition(". ")
+    if not rest:
+        return f"<div class='note'>{html.escape(words)}</div>"
+    said = html.escape(first.rstrip(".") + ".")
+    return f"<details class='note'><summary>{said}</summary>{html.escape(rest[:1].upper() + rest[1:])}</details>"
 
 
 def facts(answer: dict[str, Any]) -> str:
@@ -205,3 +232,9 @@ def facts(answer: dict[str, Any]) -> str:
 
 
 FACTS_CSS = ":host{font-size:12.5px;line-height:1.5;color:var(--panel-on-surface-color);opacity:.85}"
+NOTES_CSS = """
+:host{font-size:12.5px;line-height:1.45;color:var(--panel-on-surface-color)}
+.note{padding:7px 10px;border-radius:6px;background:color-mix(in srgb,#d99a00 14%,transparent);margin-top:4px}
+summary{cursor:pointer}
+details[open] summary{margin-bottom:5px}
+"""

@@ -95,6 +95,7 @@ def test_flags_come_one_per_axis() -> None:
         ("lattice 'chain': length: Input should be at least 2 (given: '-3'); parameters: length", "lattice.length"),
         ("seed: Input should be a valid integer (given: 'x')", "seed"),
         ("sector.sz: 'tfim' does not conserve S^z", "sector.sz"),
+        ("sector.momentum = 'M' is not available for runs yet; allowed: sz", "sector.momentum"),
     ],
 )  # fmt: skip
 def test_refusals_find_their_field(detail: str, where: str) -> None:
@@ -151,8 +152,8 @@ def test_presets_pass_through_the_form_unchanged(book: dict[str, Any], preset: d
 
 def test_keys_without_a_widget_are_carried_along(book: dict[str, Any]) -> None:
     form = RunForm(book, lambda: None)
-    form.fill({**book["presets"][0]["config"], "observables": ["magnetisation"]})
-    assert form.read()[0]["observables"] == ["magnetisation"]
+    form.fill({**book["presets"][0]["config"], "init_from": {"run": "x"}})
+    assert form.read()[0]["init_from"] == {"run": "x"}
 
 
 def test_the_server_chooses_what_is_left_automatic(book: dict[str, Any]) -> None:
@@ -175,16 +176,6 @@ def test_a_bad_field_is_marked_and_named(book: dict[str, Any]) -> None:
     form.sections["lattice"].set("chain", {"length": 8})
     assert form.read()[1] == {}
     assert not widget.error_state
-
-
-def test_sector_is_offered_only_where_it_is_conserved(book: dict[str, Any]) -> None:
-    form = RunForm(book, lambda: None)
-    form.sections["hamiltonian"].select.value = "heisenberg"
-    form.fixed.value = True
-    assert form.read()[0]["sector"] == {"sz": 0.0}
-    form.sections["hamiltonian"].select.value = "tfim"
-    assert "sector" not in form.read()[0]
-    assert not form.sector.visible
 
 
 @pytest.mark.parametrize(

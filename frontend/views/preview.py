@@ -1,0 +1,46 @@
+"""The lattice of the form as a picture, before anything is launched."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from frontend.client import ApiError
+from frontend.components import LatticeView
+from frontend.forms.fold import Fold
+from frontend.state import Hub
+
+PAUSE_SECONDS = 0.3
+
+
+class LatticePreview:
+    """`show` asks the server for a drawing once the typing pauses; `drawn` is called with each new one."""
+
+    def __init__(self, hub: Hub, drawn: Callable[[Mapping[str, Any]], None]) -> None:
+        self._hub = hub
+        self._drawn = drawn
+        self._shown = ""
+        self._task: asyncio.Task[None] | None = None
+        self.picture = LatticeView(sizing_mode="stretch_width", margin=(2, 0, 4, 0))
+        self.fold = Fold("Drawing", self.picture, open=True)
+
+    def show(self, spec: Mapping[str, Any]) -> None:
+        """Draw the lattice `spec` (name, params) unless it is the one that is drawn."""
+        key = json.dumps(spec, sort_keys=True)
+        if key == self._shown:
+            return
+        if self._task is not None:
+            self._task.cancel()
+        self._task = asyncio.get_running_loop().create_task(self._ask(dict(spec), key))
+
+    async def _ask(self, spec: dict[str, Any], key: str) -> None:
+        await asyncio.sleep(PAUSE_SECONDS)
+        try:
+            drawing = await self._hub.client.lattice(spec)
+        except ApiError:
+            self.picture.drawing = {}  # the check of the whole form says why
+            self._shown = ""
+            return
+        self._shown = key
+        self.picture.drawing = drawing
+        self._drawn(drawing)
