@@ -132,6 +132,12 @@ def shell(cls: type[Crystal], order: int) -> tuple[tuple[int, int, tuple[int, ..
     )
 
 
+def radius(cls: type[Crystal], order: int) -> float:
+    """Distance of the neighbours of the `order`-th shell, in units of the nearest-neighbour distance."""
+    a, b, offset = shell(cls, order)[0]
+    return float(np.linalg.norm(np.array(offset) @ np.array(cls.vectors) + np.subtract(cls.basis[b], cls.basis[a])))
+
+
 @functools.lru_cache(maxsize=64)
 def _bonds(lattice: Crystal, order: int) -> np.ndarray:
     vectors = shell(type(lattice), order)
