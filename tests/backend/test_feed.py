@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from backend import store
+from backend import runner, store
 from backend.feed import CREDIT, Hub
 from backend.routes import live
 from backend.series import MAX_ROWS, Curve, current_rows
+from backend.settings import Settings
 from tests.backend.feeding import Browser, Feeder
 from tests.backend.serving import serving
 
@@ -249,6 +250,34 @@ def test_a_finished_run_gets_its_reference_while_somebody_looks(address: str, fe
     assert browser.status[feeder.run]["state"] == "done"
     assert browser.messages[-1]["message"] == "reference: -2.5, exact diagonalisation"
     assert same(browser, feeder)
+
+
+def test_sweeps_of_dmrg_come_as_they_are_made(address: str, engine: Engine, tmp_path: Path) -> None:
+    lattice = {"name": "square", "params": {"extent": [3, 4]}}
+    config = {"name": "", "lattice": lattice, "hamiltonian": {"name": "heisenberg"}, "method": "dmrg", "chi": [4, 8]}
+    run_id = store.submit(engine, config, kind="dmrg", n_steps=16)
+    claimed = store.claim_next(engine)
+    assert claimed is not None
+    deployment = Settings(data_dir=tmp_path, db_url=str(engine.url))
+    browser = Browser(address)
+    browser.want(run_id)
+    worker = threading.Thread(target=runner.run, args=(deployment, *claimed, None))
+    worker.start()
+    states = set()
+    while browser.status.get(run_id, {}).get("state") != "done":
+        browser.receive(60.0)
+        states |= {(browser.status[run_id]["state"], len(browser.rows[run_id]))}
+    worker.join()
+    assert len({rows for state, rows in states if state == "running"}) > 2  # not all at once at the end
+    sweeps = [event for event in store.read_events(engine, run_id)[0] if event["kind"] == "metrics"]
+    browser.until(run_id, store.read_events(engine, run_id)[1])
+    names = {"step", "time", "energy", "energy_per_site", "chi", "sweep", "truncation_error", "max_entropy", "elapsed"}
+    assert all(names <= set(shown) for shown in browser.rows[run_id])
+    assert [(shown["step"], shown["energy"]) for shown in browser.rows[run_id]] == [
+        (sweep["step"], sweep["scalars"]["energy"]) for sweep in sweeps
+    ]
+    assert {shown["chi"] for shown in browser.rows[run_id]} == {4.0, 8.0}
+    assert browser.rows[run_id][-1]["time"] == pytest.approx(sweeps[-1]["scalars"]["elapsed"])
 
 
 def test_unknown_and_deleted_runs_are_said_to_be_deleted(address: str, engine: Engine) -> None:
