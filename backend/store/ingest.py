@@ -18,7 +18,7 @@ from backend.store.connect import reading
 
 Record = dict[str, Any]
 _HEAD = ("kind", "step", "t")
-KEPT_SNAPSHOTS = 24  # newest ones; of the older ones, one per factor of 1.15 in the step
+KEPT = 24  # newest snapshots, and rows with arrays; of the older ones, one per factor of 1.15 in the step
 _RATIO = 1.15
 
 
@@ -117,7 +117,11 @@ def _write(connection: Connection, run_id: str, attempt: int, records: Sequence[
         if batch:
             connection.execute(table.insert(), batch)
     if rows[snapshots]:
-        _thin(connection, run_id)
+        full = snapshots.c.bits.is_not(None)
+        _thin(connection, snapshots, full, run_id, len(rows[snapshots]), bits=None, energies=None)
+    n_arrays = sum(row["arrays"] is not None for row in rows[metrics])
+    if n_arrays:
+        _thin(connection, metrics, metrics.c.arrays.is_not(None), run_id, n_arrays, arrays=None)
 
 
 def _row(record: Record) -> tuple[sa.Table, Record]:
@@ -140,20 +144,25 @@ def _checkpoint(connection: Connection, run_id: str, attempt: int, record: Recor
     connection.execute(checkpoints.insert(), {"run_id": run_id, "attempt": attempt, **row})
 
 
-def _thin(connection: Connection, run_id: str) -> None:
-    full = (snapshots.c.run_id == run_id, snapshots.c.bits.is_not(None))
-    found = connection.execute(
-        sa.select(snapshots.c.seq, snapshots.c.step).where(*full).order_by(snapshots.c.seq)
-    ).all()
-    drop, last = [], 0.0
-    for row in found[:-KEPT_SNAPSHOTS]:
+def _thin(
+    connection: Connection, table: sa.Table, full: sa.ColumnElement[bool], run_id: str, n_new: int, **empty: None
+) -> None:
+    """Empty rows of `table` that are `full` so that the newest stay, and of the older ones one per factor in the step.
+
+    Only what has left the newest with the last `n_new` rows is looked at, next to the row that was kept before it.
+    """
+    query = sa.select(table.c.seq, table.c.step).where(table.c.run_id == run_id, full)
+    limit = KEPT + n_new + 1
+    found = connection.execute(query.order_by(table.c.seq.desc()).limit(limit)).all()[::-1]
+    known = len(found) == limit
+    last, drop = (found[0].step if known else 0.0), []
+    for row in found[int(known) : -KEPT]:
         if row.step < last * _RATIO:
             drop.append(row.seq)
         else:
             last = row.step
     if drop:
-        gone = sa.update(snapshots).where(snapshots.c.run_id == run_id, snapshots.c.seq.in_(drop))
-        connection.execute(gone.values(bits=None, energies=None))
+        connection.execute(sa.update(table).where(table.c.run_id == run_id, table.c.seq.in_(drop)).values(**empty))
 
 
 def unreplayed(engine: Engine, run_id: str, attempt: int) -> list[tuple[int, int]]:

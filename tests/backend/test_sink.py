@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -98,10 +99,47 @@ def test_old_snapshots_are_thinned_without_a_gap(engine: sa.Engine, tmp_path: Pa
     shots = [event for event in story(engine, owner.run_id) if event["kind"] == "snapshot"]
     full = [event["step"] for event in shots if event["n_chains"]]
     assert len(shots) == 300
-    assert full[-ingest.KEPT_SNAPSHOTS :] == list(range(301 - ingest.KEPT_SNAPSHOTS, 301))
+    assert full[-ingest.KEPT :] == list(range(301 - ingest.KEPT, 301))
     assert full[:3] == [1, 2, 3]
     assert len(full) < 80
     assert all(EVENT.validate_python({k: v for k, v in e.items() if k not in ("seq", "t", "attempt")}) for e in shots)
+
+
+def test_old_arrays_are_thinned_and_their_rows_stay(engine: sa.Engine, tmp_path: Path) -> None:
+    owner = begin(engine)
+    out = open_sink(engine, owner, tmp_path)
+    for step in range(1, 901):
+        arrays = {"correlation": [float(step)]} if step % 3 == 0 else {}
+        out.put(MetricsEvent(step=step, phase="train", scalars={"energy": -1.0}, arrays=arrays))
+    out.put(MetricsEvent(step=900, phase="measure", scalars={"energy": -1.0}))
+    out.finish("stopped")
+    rows = [event for event in story(engine, owner.run_id) if event["kind"] == "metrics"]
+    assert len(rows) == 901
+    full = [event["step"] for event in rows if event["arrays"]]
+    assert all(event["arrays"]["correlation"] == [event["step"]] for event in rows if event["arrays"])
+    assert full[-ingest.KEPT :] == list(range(900 - 3 * (ingest.KEPT - 1), 901, 3))
+    older = full[: -ingest.KEPT]
+    assert older[:3] == [3, 6, 9]
+    assert all(b >= 1.15 * a for a, b in itertools.pairwise(older))
+    assert all(b <= 1.15 * a + 3 for a, b in itertools.pairwise(older))
+
+
+@pytest.mark.parametrize("sizes", [[1] * 200, [7] * 30, [500], [60, 1, 1, 120, 3]])
+def test_what_is_thinned_does_not_depend_on_the_batches(engine: sa.Engine, sizes: list[int]) -> None:
+    owner, acked = begin(engine), 0
+    for size in sizes:
+        batch = [
+            {"kind": "metrics", "phase": "train", "step": step + 1, "t": 0.0, "scalars": {}, "arrays": {"c": [1.0]}}
+            for step in range(acked, acked + size)
+        ]
+        acked += ingest.flush(engine, owner, acked, batch, {}).done
+    full = [e["step"] for e in story(engine, owner.run_id) if e["kind"] == "metrics" and e["arrays"]]
+    expected, last = [], 0.0
+    for step in range(1, acked - ingest.KEPT + 1):
+        if step >= 1.15 * last:
+            expected.append(step)
+            last = float(step)
+    assert full == [*expected, *range(acked - ingest.KEPT + 1, acked + 1)]
 
 
 def test_checkpoints_are_listed_and_progress_forgives_losses(engine: sa.Engine, tmp_path: Path) -> None:
