@@ -8,9 +8,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Inexact, Int, PRNGKeyArray
 
 SOKAL = 5.0  # the sum over lags ends at the first lag of at least SOKAL (½ + τ)
+
+# Extrapolation to zero variance.
+MIN_STEPS, MAX_BLOCKS, MIN_RANGE = 64, 24, 2.0
+SPANS = (64.0, 32.0, 16.0, 8.0, 4.0, 3.0)
 
 Chains = Float[ArrayLike, "n_chains n_draws"]
 
@@ -135,3 +140,106 @@ def jensen_shannon_floor(key: PRNGKeyArray, p: Float[Array, " n_states"], n_samp
     """The JSD between p and `n_samples` independent draws of p: what a perfect sampler shows."""
     index = jax.random.choice(key, len(p), (n_samples,), p=p)
     return jensen_shannon(empirical(index, len(p)), p)
+
+
+class Extrapolation(NamedTuple):
+    """Energy at zero variance with its standard error, totals; None where it is refused, for the reason given.
+
+    points: (variance, energy, standard error) of the blocks that were fitted, in the order of the run.
+    """
+
+    accepted: bool
+    reason: str
+    energy: float | None
+    error: float | None
+    slope: float | None
+    n_points: int
+    points: list[tuple[float, float, float]]
+
+
+def zero_variance(
+    energy: Float[ArrayLike, " n_steps"], error: Float[ArrayLike, " n_steps"], variance: Float[ArrayLike, " n_steps"]
+) -> Extrapolation:
+    """E₀ of the line E = E₀ + slope · σ², σ² = ⟨H²⟩ - ⟨H⟩², through the steps of a run, in their order.
+
+    Both E - E₀ and σ² are of first order in the weight of other eigenstates, so the line holds late in a run. Of the
+    last stretches in which σ² stays below 64, 32, ... 3 times its final value the longest is taken that a parabola does
+    not fit better by two standard errors. Weighted least squares of up to 24 block averages, in which noise of σ²
+    hardly tilts the line. Their errors hold the scatter of the steps about it and its autocorrelation,
+    error_block² = Σ error² / n² · ⟨z²⟩ (1 + 2τ), z = (E - fit) / error; the error of E₀ also holds, in quadrature, how
+    far the parabola ends from it. NumPy only.
+    Source: Kashima and Imada, J. Phys. Soc. Jpn. 70, 2287 (2001); Becca and Sorella, Quantum Monte Carlo Approaches for
+    Correlated Systems (2017).
+    """
+    steps = np.stack([np.asarray(x, np.float64) for x in (variance, energy, error)])
+    steps = steps[:, np.all(np.isfinite(steps), axis=0) & (steps[2] > 0)]
+    points, why = np.zeros((3, 0)), f"{steps.shape[1]} steps are too few: {MIN_STEPS} are needed"
+    for span in SPANS:
+        late = _stretch(steps, span)
+        if late.shape[1] < MIN_STEPS:
+            why = why if steps.shape[1] < MIN_STEPS else "the variance still falls too fast at the end of the run"
+            continue
+        points = _blocks(late)
+        if np.max(points[0]) < MIN_RANGE * np.min(points[0]):
+            why = f"the variance changes by less than a factor {MIN_RANGE:g} over the late steps"
+            break
+        line = _fit(late, points, 1)
+        points = points * np.array([[1.0], [1.0], [line.inflation]])
+        parabola = _fit(late, _blocks(late), 2)
+        if abs(parabola.coefficients[2]) > 2 * parabola.errors[2]:
+            why = "the energy is not linear in the variance"
+        elif line.coefficients[1] < 3 * line.errors[1]:
+            why = "the energy does not rise with the variance by more than its noise"
+        else:
+            (energy0, slope), off = line.coefficients.tolist(), line.coefficients[0] - parabola.coefficients[0]
+            return Extrapolation(
+                True, "", energy0, float(np.hypot(line.errors[0], off)), slope, points.shape[1], _rows(points)
+            )
+    return Extrapolation(False, why, None, None, None, points.shape[1], _rows(points))
+
+
+class _Fit(NamedTuple):
+    coefficients: np.ndarray
+    errors: np.ndarray
+    inflation: float  # of the errors of independent steps
+
+
+def _stretch(steps: np.ndarray, span: float) -> np.ndarray:
+    """The last steps, from where the running median of the variance stays below `span` times its final value."""
+    if steps.shape[1] < MIN_STEPS:
+        return steps
+    width = 9
+    running = np.median(np.lib.stride_tricks.sliding_window_view(steps[0], width), axis=1)
+    above = np.flatnonzero(running > span * np.median(steps[0, -MIN_STEPS // 4 :]))
+    return steps[:, above[-1] + width :] if len(above) else steps
+
+
+def _blocks(steps: np.ndarray) -> np.ndarray:
+    """Averages over blocks of consecutive steps, with the errors that independent steps would have."""
+    blocks = np.array_split(steps, min(MAX_BLOCKS, steps.shape[1] // 8), axis=1)
+    return np.array([[b[0].mean(), b[1].mean(), np.sqrt(np.sum(b[2] ** 2)) / b.shape[1]] for b in blocks]).T
+
+
+def _fit(steps: np.ndarray, points: np.ndarray, degree: int) -> _Fit:
+    """A polynomial of the variance through the points, its errors from the scatter of the steps about it."""
+    scale = points[0].max()
+    powers = scale ** np.arange(degree + 1)
+    design = np.vander(points[0] / scale, degree + 1, increasing=True) / points[2][:, None]
+    inverse = np.linalg.pinv(design)
+    coefficients = inverse @ (points[1] / points[2]) / powers
+    z = (steps[1] - np.polynomial.polynomial.polyval(steps[0], coefficients)) / steps[2]
+    inflation = float(np.sqrt(np.mean(z**2) * (1 + 2 * _tau(z))))
+    return _Fit(coefficients, inflation * np.linalg.norm(inverse, axis=1) / powers, inflation)
+
+
+def _tau(x: np.ndarray) -> float:
+    """`autocorrelation_time` of one series, without JAX."""
+    spectrum = np.fft.rfft(x - x.mean(), 2 * len(x))
+    covariance = np.fft.irfft(np.abs(spectrum) ** 2)[: len(x)] / np.arange(len(x), 0, -1)
+    tau = np.cumsum(covariance / max(covariance[0], np.finfo(float).tiny)) - 1
+    enough = np.flatnonzero(np.arange(len(x)) >= SOKAL * (0.5 + tau))
+    return max(float(tau[enough[0] if len(enough) else -1]), 0.0)
+
+
+def _rows(points: np.ndarray) -> list[tuple[float, float, float]]:
+    return [(float(v), float(e), float(error)) for v, e, error in points.T]

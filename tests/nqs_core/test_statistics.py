@@ -193,3 +193,67 @@ def test_the_floor_is_what_a_perfect_sampler_shows():
 def test_v_score_is_zero_for_an_eigenstate():
     assert statistics.v_score(16, -20.0, 0.0) == 0
     assert statistics.v_score(16, -20.0, 4.0) == pytest.approx(0.16)
+
+
+# ---- zero variance
+
+
+def descent(seed, n=400, e0=-20.0, slope=0.3, curve=0.0, start=40.0, floor=0.3, decay=60.0, phi=0.85):
+    """1024 samples a step: variances that fall to `floor`, energies on a line with AR(1) noise of their errors."""
+    rng = np.random.default_rng(seed)
+    variance = floor + start * np.exp(-np.arange(n) / decay)
+    error = np.sqrt(variance / 1024)
+    energy = e0 + slope * variance + curve * variance**2 + error * np.asarray(ar1(phi, 1, n, seed))[0]
+    return energy, error, variance * (1 + rng.normal(size=n) * np.sqrt(3 / 1024))
+
+
+def hits(extrapolate):
+    """How many of 300 error bars of one standard error hold the true -20."""
+    found = [extrapolate(*descent(seed)) for seed in range(300)]
+    return sum(abs(energy + 20) < error for energy, error in found)
+
+
+def test_error_bars_at_zero_variance_cover_the_truth():
+    def extrapolate(energy, error, variance):
+        result = statistics.zero_variance(energy, error, variance)
+        assert result.accepted
+        assert result.slope == pytest.approx(0.3, abs=0.05)
+        assert result.n_points == len(result.points) >= 8
+        return result.energy, result.error
+
+    assert 0.6 < hits(extrapolate) / 300 < 0.8
+
+
+def test_a_plain_fit_of_correlated_steps_covers_too_little():
+    def extrapolate(energy, error, variance):
+        coefficients, covariance = np.polyfit(variance, energy, 1, w=1 / error, cov="unscaled")
+        return coefficients[1], np.sqrt(covariance[1, 1])
+
+    assert hits(extrapolate) / 300 < 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"n": 63}, "63 steps are too few: 64 are needed"),
+        ({"start": 0.0}, "changes by less than a factor 2"),
+        ({"slope": -0.3}, "does not rise"),
+        ({"slope": 0.0}, "does not rise"),
+        ({"decay": 10.0, "floor": 0.0}, "still falls too fast"),
+        ({"curve": 0.3, "slope": 0.01, "decay": 150.0}, "not linear"),
+    ],
+)
+def test_an_extrapolation_that_means_nothing_is_refused(changes, reason):
+    result = statistics.zero_variance(*descent(0, **changes))
+    assert not result.accepted
+    assert reason in result.reason
+    assert result.energy is None
+    assert result.error is None
+
+
+def test_missing_steps_are_left_out():
+    energy, error, variance = descent(0, n=100)
+    broken = energy.copy()
+    broken[::2] = np.nan
+    assert "50 steps are too few" in statistics.zero_variance(broken, error, variance).reason
+    assert not statistics.zero_variance(energy[:0], error[:0], variance[:0]).accepted
