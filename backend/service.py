@@ -11,9 +11,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Engine
 
-from backend import models, references, store
+from backend import extrapolation, models, references, store
 from backend.formula import formula
-from backend.parsing import SPECS, checked
+from backend.parsing import SPECS, checked, checked_spec
 from backend.problems import NotFound
 from backend.reference_service import ReferenceService
 from backend.settings import Settings
@@ -21,6 +21,8 @@ from backend.store import StateError
 from backend.strict import Invalid
 from nqs_core import catalog, problem
 from nqs_core.config import MeasureJob, RunConfig, Text
+from nqs_core.lattices.drawing import draw
+from nqs_core.lattices.symmetry import little
 
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 REMEMBERED = 256  # validated configurations
@@ -73,6 +75,20 @@ class Service:
             "agent": agent,
             "runs": {"running": runs.get("running", 0) + runs.get("starting", 0), "queued": runs.get("queued", 0)},
         }
+
+    def lattice(self, body: Any, momentum: str | None = None) -> dict[str, Any]:
+        """Sites, bonds, symmetries and Brillouin zone of a lattice, and the little group of a momentum.
+
+        Raises:
+            NQSError: the lattice does not have this momentum.
+        """
+        lattice = catalog.REGISTRIES["lattice"].build(checked_spec("lattice", body))
+        found = draw(lattice)
+        if momentum:
+            words = momentum.split(",")
+            whole = all(word.strip().lstrip("-").isdecimal() for word in words)
+            found["little"] = little(lattice, [int(word) for word in words] if whole else momentum)
+        return found
 
     def validate(self, body: Any) -> dict[str, Any]:
         """The configuration with every default, what it would cost, and its reference.
@@ -203,6 +219,11 @@ class Service:
             system=references.system_of(RunConfig.model_validate(checked_config)),
         )
         return self.run(new)
+
+    def extrapolation(self, run_id: str) -> dict[str, Any]:
+        """The energy of a run at zero variance, from its training steps."""
+        self.run(run_id)
+        return extrapolation.of_run(self.engine, run_id)
 
     def events(self, run_id: str, after: int, limit: int) -> dict[str, Any]:
         """The run's events with sequence numbers after `after`."""

@@ -1,6 +1,8 @@
 """What the server is, what can be chosen, and which energies are known."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from backend.problems import JSON
@@ -36,3 +38,9 @@ def catalog(do: Serve) -> JSON:
 def validate(do: Serve, body: Body) -> JSON:
     """What a configuration would run, cost and compare with; nothing is started."""
     return JSON(do.validate(body))
+
+
+@router.post("/api/lattice", responses=ERRORS, openapi_extra=body_of("Spec"))
+def lattice(do: Serve, body: Body, momentum: Annotated[str | None, Query(max_length=40)] = None) -> JSON:
+    """Sites, bonds, symmetries and Brillouin zone of a lattice; `little` group of a momentum such as M or 1,0."""
+    return JSON(do.lattice(body, momentum))

@@ -80,6 +80,12 @@ def measure(do: Serve, run_id: str, body: Body, idem_key: IdempotencyKey = None)
     return JSON(do.measure(run_id, body, idem_key=idem_key), 201)
 
 
+@router.get("/{run_id}/extrapolation")
+def extrapolation(do: Serve, run_id: str) -> JSON:
+    """The energy at zero variance, from energy against variance over the steps."""
+    return JSON(do.extrapolation(run_id))
+
+
 @router.get("/{run_id}/events")
 def events(do: Serve, run_id: str, after: Number = 0, limit: Annotated[int, Query(ge=1, le=5000)] = 2000) -> JSON:
     """At most `limit` events after the sequence number `after`, without gaps; `last_seq` is the last of the run."""

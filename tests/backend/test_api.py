@@ -393,3 +393,31 @@ def test_the_database_folder_is_made(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "deep" / "er")
     with serving(create_app(settings)) as port:
         assert httpx.get(f"http://127.0.0.1:{port}/api/health").status_code == 200
+
+
+def test_a_lattice_is_drawn_with_its_symmetries(api: httpx.Client) -> None:
+    square = {"name": "square", "params": {"extent": [4, 4]}}
+    found = api.post("/api/lattice", json=square).json()
+    assert (found["n_sites"], len(found["sites"]), found["point_group"]["name"]) == (16, 16, "C4v")
+    near = found["bonds"][0]
+    assert (near["order"], len(near["pairs"]) + len(near["wraps"])) == (1, 32)
+    assert "little" not in found
+    assert api.post("/api/lattice?momentum=X", json=square).json()["little"]["name"] == "C2v"
+    assert api.post("/api/lattice?momentum=1,0", json=square).json()["little"]["irreps"]
+    for bad in ({"name": "circle"}, {"name": "square", "params": {"extent": [0, 4]}}):
+        assert api.post("/api/lattice", json=bad).status_code == 422
+    assert api.post("/api/lattice?momentum=Q", json=square).status_code == 422
+
+
+def test_only_a_run_that_has_ended_and_left_a_checkpoint_is_measured_again(api: httpx.Client) -> None:
+    run = submit(api)
+    for body in ({}, {"samples": 100}):
+        answer = api.post(f"/api/runs/{run}/measure", json=body)
+        assert (answer.status_code, "no checkpoint" in answer.json()["detail"]) == (409, True)
+    assert api.post(f"/api/runs/{run}/measure", json={"samples": 0}).status_code == 422
+
+
+def test_too_few_steps_are_not_extrapolated(api: httpx.Client) -> None:
+    found = api.get(f"/api/runs/{submit(api)}/extrapolation").json()
+    assert (found["accepted"], found["energy"], found["n_points"]) == (False, None, 0)
+    assert "too few" in found["reason"]
