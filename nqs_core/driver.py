@@ -138,6 +138,7 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
         scalars = _to_host(metrics.scalars, started, problem)
         _refuse_divergence(scalars["energy"], int(state.step))  # the last update is first seen here
         state = state._replace(seconds=state.seconds + scalars["step_seconds"])
+        scalars["batch"] = float(state.measured.n_batches)  # a resumed run measures some of them again
         yield MetricsEvent(step=int(state.step), phase="measure", scalars=scalars), state
     result = measurement.result(problem, state.measured) | {
         "n_steps": int(state.step),
