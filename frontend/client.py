@@ -59,6 +59,8 @@ class Run(TypedDict, total=False):
     eta_seconds: float | None
     step_seconds: float | None
     cloned_from: str | None
+    system_key: str | None
+    system_sector: str | None
     kind: str
     parent: str | None
     verdict: dict[str, str] | None
@@ -76,7 +78,7 @@ class ReferenceRow(TypedDict, total=False):
     origin: str
     run_id: str | None
     created: float
-    key: str
+    key: Required[str]
     hamiltonian: str
     lattice: str
     extent: list[int]
@@ -213,8 +215,8 @@ class Client:
         """A new run with the same configuration, changed by a JSON merge patch."""
         return await self._call("POST", f"/api/runs/{run}/clone", body=dict(patch or {}))
 
-    async def events(self, run: str, after: int = 0) -> tuple[list[dict[str, Any]], int]:
-        page = await self._call("GET", f"/api/runs/{run}/events", query={"after": after})
+    async def events(self, run: str, after: int = 0, limit: int | None = None) -> tuple[list[dict[str, Any]], int]:
+        page = await self._call("GET", f"/api/runs/{run}/events", query={"after": after, "limit": limit})
         return page["events"], int(page["last_seq"])
 
     async def lattice(self, spec: Mapping[str, Any]) -> dict[str, Any]:

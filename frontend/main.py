@@ -10,16 +10,18 @@ import panel as pn
 from frontend import theme
 from frontend.client import Client
 from frontend.state import Hub
-from frontend.views import ising, runs
+from frontend.views import ising, references, runs
+from frontend.views.reference_state import Jobs
 
 
 def serve(port: int) -> Any:
     """The server, not started."""
     theme.extension()
     hub = Hub(Client.from_environment())
-    options: dict[str, Any] = {"title": {"/": f"Runs · {theme.NAME}", "/ising": f"Ising · {theme.NAME}"}}
+    jobs = Jobs(hub.client)
+    options: dict[str, Any] = {"title": {url: f"{name} · {theme.NAME}" for name, url, _ in theme.PAGES}}
     server: Any = pn.serve(
-        {"/": lambda: runs.page(hub), "/ising": ising.page},
+        {"/": lambda: runs.page(hub), "/references": lambda: references.page(hub, jobs), "/ising": ising.page},
         port=port, address="127.0.0.1", show=False, start=False, verbose=False,
         check_unused_sessions_milliseconds=5000, unused_session_lifetime_milliseconds=20000, **options,
     )  # fmt: skip

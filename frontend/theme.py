@@ -9,7 +9,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 NAME = "Spinscope"
-PAGES = (("Runs", "/", "show_chart"), ("Ising", "/ising", "grid_on"))
+PAGES = (("Runs", "/", "show_chart"), ("References", "/references", "straighten"), ("Ising", "/ising", "grid_on"))
 
 # Quiet surfaces, one accent. The app bar has the surface's own colour in both themes: the curves carry the colour.
 THEME = {

@@ -80,8 +80,9 @@ def labels(row: ReferenceRow) -> str:
     """Quantum numbers where they are known: parity +1, spin 0, momentum (0, 0)."""
     said = []
     for name, value in (row.get("labels") or {}).items():
-        shown = "(" + ", ".join(f"{v:g}" for v in value) + ")" if isinstance(value, list) else f"{value:g}"
-        said.append(f"{name} {'+' if name == 'parity' and value > 0 else ''}{shown}")
+        listed = isinstance(value, list)
+        shown = f"({', '.join(f'{v:g}' for v in value)})" if listed else f"{value:{'+' if name == 'parity' else ''}g}"
+        said.append(f"{name} {shown}")
     return text.minus(", ".join(said))
 
 
@@ -191,6 +192,8 @@ def short_source(source: str | None) -> str:
         return text.NONE
     if words.startswith("computed, "):
         return f"this project ({words.removeprefix('computed, ')})"
+    if words.startswith("computed on"):
+        return "this server"
     if words.startswith("varbench"):
         return "varbench"
     year = re.search(r"\((\d{4})\)", words)

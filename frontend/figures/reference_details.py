@@ -1,0 +1,167 @@
+"""One reference, one computation, and what is known of a system, as HTML."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from frontend.client import ReferenceRow, Run
+from frontend.figures import details, text
+from frontend.figures import reference_text as words
+from frontend.figures.reference_rows import CHIP_CSS, bound_chip, esc
+
+CSS = (
+    details.CSS
+    + CHIP_CSS
+    + """
+a{color:var(--panel-primary-color);overflow-wrap:anywhere}
+dl.facts{grid-template-columns:max-content minmax(0,1fr);margin-top:10px}
+.found{margin:6px 0 0}
+.near{margin:3px 0 0;padding-left:18px}
+.near li{margin:2px 0}
+code{font-size:12px;overflow-wrap:anywhere}
+"""
+)
+SAFE_LINK = re.compile(r"https?://[^\s\"'<>]+")
+DOI = re.compile(r"doi:(10\.\d{4,9}/[^\s,;]+)")
+
+
+def link(url: str | None) -> str:
+    """A link that leaves the page in a new tab; anything but http(s) is shown as text."""
+    target = (url or "").strip()
+    if not SAFE_LINK.fullmatch(target):
+        return esc(target)
+    return f"<a href='{esc(target)}' target='_blank' rel='noopener noreferrer'>{esc(target)}</a>"
+
+
+def source(row: ReferenceRow) -> str:
+    """The full citation, with its DOI as a link."""
+    shown = esc(row.get("source") or text.NONE)
+    return DOI.sub(
+        lambda m: f"<a href='https://doi.org/{m[1]}' target='_blank' rel='noopener noreferrer'>{m[0]}</a>", shown
+    )
+
+
+def reference(row: ReferenceRow, scale: str, units: str) -> str:
+    """Everything that is known of one row."""
+    per = "per site" if scale == "site" else f"total of {text.count(row.get('n_sites'))} sites"
+    head = (
+        f"<div class='big'>{words.number(row, scale, units)}"
+        f"<span class='unit'>{esc(words.unit(row, units))} {per}</span></div>"
+        f"<div class='line'>{bound_chip(row.get('bound') or '')} {esc(words.method(row.get('method') or ''))}, "
+        f"{esc(words.level(row))}</div>"
+        f"<div class='line'>{esc(_capital(words.certainty(row, 'total', units)))}.</div>"
+        f"<div class='line quiet'>Total {words.number(row, 'total', units)}, per site "
+        f"{words.number(row, 'site', units)}; {esc(words.unit_words(row, units))}.</div>"
+    )
+    return head + _facts(_known(row, units))
+
+
+def _known(row: ReferenceRow, units: str) -> list[tuple[str, str]]:
+    pauli = 16.0 if units == "pauli" and row.get("hamiltonian") in words.SPIN_FAMILIES else 1.0
+    variance = text.finite(row.get("variance"))
+    return [
+        ("Sector", esc(words.sector(row.get("sector") or "full"))),
+        ("Quantum numbers", esc(words.labels(row))),
+        ("How", esc(row.get("detail") or "")),
+        ("Variance of H", text.small(variance * pauli) if variance is not None else ""),
+        ("Bond dimension", text.count(row.get("bond_dimension")) if row.get("bond_dimension") else ""),
+        ("Discarded weight", text.small(row.get("truncation_error")) if row.get("truncation_error") else ""),
+        ("Source", source(row)),
+        ("Link", link(row.get("url"))),
+        ("Licence", esc(row.get("licence") or "")),
+        ("Note", esc(row.get("note") or "")),
+        ("Origin", esc(words.ORIGINS.get(row.get("origin") or "", row.get("origin") or ""))),
+        ("Key", f"<code>{esc(row.get('key') or '')}</code>"),
+    ]
+
+
+def _facts(pairs: Sequence[tuple[str, str]]) -> str:
+    shown = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs if value not in ("", "-", text.NONE))
+    return f"<dl class='facts'>{shown}</dl>"
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def job(run: Run, scale: str) -> str:
+    """State, progress and outcome of a computation; its energies are in the units of its own Hamiltonian."""
+    state, kind = str(run.get("state")), run.get("kind")
+    step, n_steps = run.get("step") or 0, run.get("n_steps") or 1
+    energy, error = text.per_site(run, scale)
+    per = "per site" if scale == "site" else f"total of {text.count(run.get('n_sites'))} sites"
+    newest = "last sweep" if kind == "dmrg" and not run.get("result") else "result"
+    big = text.with_error(energy, error, 9) if energy is not None else text.NONE
+    share = 1.0 if state == "done" else min(1.0, step / n_steps)
+    said = [f"sweep {step} of about {n_steps}"] if kind == "dmrg" else []
+    if state == "running" and text.finite(run.get("eta_seconds")) is not None:
+        said.append(f"done in about {text.duration(run.get('eta_seconds'))}")
+    began, ended = text.finite(run.get("started")), text.finite(run.get("ended"))
+    if began is not None and ended is not None:
+        said.append(f"took {text.duration(ended - began)}")
+    waiting = state in ("queued", "starting") or (kind == "exact" and state == "running")
+    failed = f"<div class='note error'>{esc(run.get('error'))}</div>" if run.get("error") else ""
+    return (
+        f"<div class='line quiet'>{esc(text.model(run.get('config') or {}))}</div>"
+        f"<div class='big'>{big}<span class='unit'>{per}, {newest}, in the units of its Hamiltonian</span></div>"
+        f"<div class='bar{' wait' if waiting else ''}'><i style='width:{100 * share:.1f}%'></i></div>"
+        f"<div class='line'><b>{esc(details.phase_words(run))}</b>"
+        f"<span class='quiet'>{''.join(f' · {esc(w)}' for w in said)}</span></div>{failed}"
+    )
+
+
+def points(series: Mapping[str, Any], times: float) -> str:
+    """The finished bond dimensions of a DMRG series; `times` turns its totals into the shown unit."""
+    head = ("χ", "χ used", "Energy", "Discarded weight", "Variance", "Entropy (nat)", "Sweeps", "CPU time")
+    lines = []
+    for point in series.get("points") or []:
+        mark = "" if point.get("converged") is not False else "<b title='not converged in sweeps'> *</b>"
+        variance = text.finite(point.get("variance"))
+        cells = (
+            f"{text.count(point['chi'])}{mark}",
+            text.count(point.get("chi_used")),
+            text.minus(f"{point['energy'] * times:.9f}"),
+            text.small(point.get("truncation_error")),
+            text.small(variance),
+            text.plain(point.get("max_entropy"), 4),
+            text.count(point.get("sweeps")),
+            text.duration(point.get("cpu_seconds")),
+        )
+        lines.append("<tr>" + "".join(f"<td class='num'>{c}</td>" for c in cells) + "</tr>")
+    titles = "".join(f"<th class='num'>{title}</th>" for title in head)
+    foot = "<p>* not converged in sweeps. Variance of H in its unit squared, total.</p>" if any(
+        p.get("converged") is False for p in series.get("points") or []
+    ) else "<p>Variance of H in its unit squared, total.</p>"  # fmt: skip
+    return f"<table><tr>{titles}</tr>{''.join(lines)}</table>{foot}"
+
+
+FITS = {
+    "power": "Power law a + b (χ + c)<sup>d</sup>",
+    "variance": "Linear in the variance",
+    "truncation": "Linear in the discarded weight",
+}
+
+
+def fits(series: Mapping[str, Any], times: float) -> str:
+    """Which extrapolations are believed, and why the others are not."""
+    lines = []
+    for fit in series.get("fits") or []:
+        name = FITS.get(fit.get("kind"), esc(fit.get("kind")))
+        if fit.get("accepted"):
+            limit, rms = text.minus(f"{fit['a'] * times:.8f}"), text.small((fit.get("rms") or 0.0) * times)
+            power = f", d = {text.plain(fit.get('d'), 3)}" if fit.get("d") is not None else ""
+            lines.append(f"<li><b>{name}</b>: accepted, limit {limit}{power}, rms residual {rms}</li>")
+        else:
+            lines.append(f"<li class='quiet'>{name}: refused, {esc(fit.get('reason') or 'no reason given')}</li>")
+    value, half = text.finite(series.get("energy")), text.finite(series.get("uncertainty"))
+    if value is None:
+        return f"<ul class='near'>{''.join(lines)}</ul>"
+    if half is not None:
+        number = text.with_error(value * times, half * times)
+        verdict = f"Extrapolated <b>{number}</b>, half the distance to the last energy; not a rigorous bound."
+    else:
+        number = text.minus(f"{value * times:.9f}")
+        why = f": {esc(series['reason'])}" if series.get("reason") else ""
+        verdict = f"Upper bound <b>{number}</b>, not extrapolated{why}."
+    note = f"<div class='note warning'>{esc(_capital(str(series['note'])))}.</div>" if series.get("note") else ""
+    return f"<div class='line'>{verdict}</div><ul class='near'>{''.join(lines)}</ul>{note}"

@@ -1,0 +1,112 @@
+"""How an energy depends on the bond dimension: live sweeps of a computation, and a finished series with its fits."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from frontend import theme
+from frontend.client import Run
+from frontend.components import FigureChart, LiveChart
+from frontend.figures import details, reference_details, reference_series
+from frontend.views.curves import TOGGLE_SX
+from frontend.views.reference_state import ReferencesView
+
+LIVE = (("energy", "Energy"), ("truncation_error", "Discarded weight"), ("max_entropy", "Entanglement entropy"))
+HEIGHT = 300
+X_AXES = {"Discarded weight": "truncation", "Variance": "variance"}
+AXES = {"Linear": False, "Log": True}
+
+
+def _grid(*cells: Any, wide: int) -> Any:
+    return pmui.Grid(
+        *[pmui.Grid(cell, size={"xs": 12, "md": wide}) for cell in cells], container=True, spacing=0,
+        sizing_mode="stretch_width", margin=(2, 6, 8, 6),
+    )  # fmt: skip
+
+
+class Sweeps:
+    """The sweeps of one computation as they happen; made when a computation is shown first."""
+
+    def __init__(self, view: ReferencesView) -> None:
+        self._view = view
+        self._charts: list[Any] = []
+        self.panel = theme.card(title="Sweeps", visible=False)
+        view.param.watch(lambda event: self._push(per_site=event.new == "site"), "scale")
+
+    def _push(self, **options: Any) -> None:
+        for chart in self._charts:
+            chart.param.update(**options)
+
+    def show(self, run: Run | None) -> None:
+        """Follow a DMRG computation; a diagonalisation has no sweeps."""
+        shown = run is not None and run.get("kind") == "dmrg"
+        if shown and not self._charts:
+            self._charts = [
+                LiveChart(
+                    heading=title, metric=metric, x_title="Sweeps", height=HEIGHT, per_site=self._view.scale == "site",
+                    show_legend=False, sizing_mode="stretch_width", margin=(0, 4, 4, 4), empty_text="No sweep yet.",
+                )
+                for metric, title in LIVE
+            ]  # fmt: skip
+            self.panel.append(_grid(*self._charts, wide=4))
+        runs = [run["id"]] if run is not None and shown else []
+        if self._charts and self._charts[0].runs != runs:
+            self._push(runs=runs, colours=dict.fromkeys(runs, 0))
+        self.panel.visible = shown
+
+
+class SeriesPlots:
+    """A series E(χ): two plots, the fits in words, and the points."""
+
+    def __init__(self, view: ReferencesView) -> None:
+        self._view = view
+        self._shown: tuple[Mapping[str, Any], float, str, float | None] | None = None
+        self.inverse = FigureChart(heading="Against 1/χ", height=HEIGHT, sizing_mode="stretch_width", margin=(0, 4))
+        self.other = FigureChart(height=HEIGHT, sizing_mode="stretch_width", margin=(0, 4))
+        small: dict[str, Any] = {"size": "small", "margin": 0, "sx": TOGGLE_SX}
+        self.x = pmui.RadioButtonGroup(options=X_AXES, value=view.x, description="Axis of the right plot", **small)
+        self.log = pmui.RadioButtonGroup(options=AXES, value=view.log, description="Scale of that axis", **small)
+        self.x.link(view, value="x", bidirectional=True)
+        self.log.link(view, value="log", bidirectional=True)
+        self.words = pn.pane.HTML(
+            "", sizing_mode="stretch_width", margin=(4, 16, 4, 16), stylesheets=[reference_details.CSS]
+        )
+        self.points = pn.pane.HTML(
+            "", sizing_mode="stretch_width", margin=(4, 16, 14, 16), stylesheets=[details.TABLE_CSS]
+        )
+        self.title = pmui.Typography("", variant="body2", margin=0)
+        tools = [self.title, self.x, self.log]
+        self.panel = theme.card(
+            _grid(self.inverse, self.other, wide=6), self.words, self.points, title="DMRG series", tools=tools,
+            visible=False,
+        )  # fmt: skip
+        view.param.watch(lambda *events: self._draw(), ["x", "log"])
+
+    def show(
+        self, series: Mapping[str, Any] | None, *, times: float = 1.0, unit: str = "", exact: float | None = None
+    ) -> None:
+        """Draw a series, its totals multiplied by `times`; nothing hides the card."""
+        self._shown = None if not series or not series.get("points") else (series, times, unit, exact)
+        self.panel.visible = self._shown is not None
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._shown is None:
+            return
+        series, times, unit, exact = self._shown
+        axis, log = self._view.x, self._view.log
+        options: dict[str, Any] = {"times": times, "unit": unit, "exact": exact}
+        self.inverse.figure = reference_series.figure(series, "inverse", **options)
+        heading = "Against the discarded weight" if axis == "truncation" else "Against the variance"
+        missing = "No abscissa above 0 is known." if log else "It is not known for this series."
+        self.other.param.update(
+            heading=heading, figure=reference_series.figure(series, axis, log=log, **options), empty_text=missing
+        )
+        self.words.object = reference_details.fits(series, times)
+        self.points.object = reference_details.points(series, times)
+        about = [str(series[k]) for k in ("source",) if series.get(k)]
+        if series.get("mpo_dimension"):
+            about.append(f"MPO dimension {series['mpo_dimension']}")
+        self.title.object = ", ".join(about)

@@ -1,0 +1,48 @@
+"""A question before something is gone for good, and a word to the visitor."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+
+class Confirm:
+    """Asks before it acts; `box` belongs somewhere on the page."""
+
+    def __init__(self, title: str) -> None:
+        self._act: Callable[[], Awaitable[None]] | None = None
+        self.question = pmui.Typography("", variant="body2", margin=(4, 0, 12, 0))
+        sure = pmui.Button(label="Delete", color="error", variant="contained", disable_elevation=True, margin=0)
+        sure.on_click(self._on_sure)
+        body = pn.Column(self.question, sure, sizing_mode="stretch_width", margin=(4, 4, 8, 4))
+        self.box = pmui.Dialog(
+            body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs",
+            show_close_button=True,
+        )  # fmt: skip
+
+    def ask(self, question: str, act: Callable[[], Awaitable[None]]) -> None:
+        """Open the question; `act` is awaited where the visitor is sure."""
+        self._act = act
+        self.question.object = question
+        self.box.open = True
+
+    async def _on_sure(self, event: Any) -> None:
+        self.box.open = False
+        act, self._act = self._act, None
+        if act is not None:
+            await act()
+
+
+def say(words: str, kind: str = "info") -> None:
+    """A short notice in the corner of the page."""
+    if pn.state.notifications is not None:
+        tell = pn.state.notifications.error if kind == "error" else pn.state.notifications.info
+        tell(words, duration=5000 if kind == "error" else 2500)
+
+
+def icon(name: str, label: str, do: Callable[[Any], Any], **more: Any) -> Any:
+    """A small button that is a picture with a name."""
+    made = pmui.IconButton(icon=name, description=label, label=label, size="small", margin=(0, 1), **more)
+    made.on_click(do)
+    return made
