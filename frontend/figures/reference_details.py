@@ -91,7 +91,6 @@ def job(run: Run, scale: str) -> str:
     energy, error = text.per_site(run, scale)
     per = "per site" if scale == "site" else f"total of {text.count(run.get('n_sites'))} sites"
     newest = "last sweep" if kind == "dmrg" and not run.get("result") else "result"
-    big = text.with_error(energy, error, 9) if energy is not None else text.NONE
     share = 1.0 if state == "done" else min(1.0, step / n_steps)
     said = [f"sweep {step} of about {n_steps}"] if kind == "dmrg" else []
     if state == "running" and text.finite(run.get("eta_seconds")) is not None:
@@ -102,12 +101,41 @@ def job(run: Run, scale: str) -> str:
     waiting = state in ("queued", "starting") or (kind == "exact" and state == "running")
     failed = f"<div class='note error'>{esc(run.get('error'))}</div>" if run.get("error") else ""
     return (
-        f"<div class='line quiet'>{esc(text.model(run.get('config') or {}))}</div>"
-        f"<div class='big'>{big}<span class='unit'>{per}, {newest}, in the units of its Hamiltonian</span></div>"
+        f"<div class='line quiet'>{esc(_job_kind(run))}</div>"
+        f"<div class='big'>{words.figure(energy, error)}<span class='unit'>{per}, {newest}, in the units of its Hamiltonian</span></div>"
         f"<div class='bar{' wait' if waiting else ''}'><i style='width:{100 * share:.1f}%'></i></div>"
         f"<div class='line'><b>{esc(details.phase_words(run))}</b>"
-        f"<span class='quiet'>{''.join(f' · {esc(w)}' for w in said)}</span></div>{failed}"
+        f"<span class='quiet'>{''.join(f' · {esc(w)}' for w in said)}</span></div>{_outcome(run, scale)}{failed}"
     )
+
+
+def job_title(run: Run) -> str:
+    """What the visitor called it, else the system."""
+    config = run.get("config") or {}
+    return str(config.get("name") or "") or words.system_of(config)
+
+
+def _job_kind(run: Run) -> str:
+    config = run.get("config") or {}
+    method = "DMRG" if run.get("kind") == "dmrg" else "Exact levels"
+    chi = ", ".join(str(c) for c in config.get("chi") or [])
+    about = f"{method}, χ = {chi}" if chi else method
+    return f"{words.system_of(config)} · {about}" if config.get("name") else about
+
+
+def _outcome(run: Run, scale: str) -> str:
+    """How certain the result is, and every level where there are several."""
+    result = run.get("result") or {}
+    times = 1 / (run.get("n_sites") or 1) if scale == "site" else 1.0
+    sentence = f"<div class='line'>{esc(_capital(str(result['sentence'])))}.</div>" if result.get("sentence") else ""
+    levels = result.get("levels") or []
+    if len(levels) < 2:
+        return sentence
+    rows = "".join(
+        f"<dt>Level {entry['level']}</dt><dd>{text.minus(format(entry['energy'] * times, '.10f'))}</dd>"
+        for entry in levels
+    )
+    return f"{sentence}<dl class='facts'>{rows}</dl>"
 
 
 def points(series: Mapping[str, Any], times: float) -> str:

@@ -1,14 +1,19 @@
 """What is known of a system, and what computing it would take, as HTML for the form."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from frontend.client import ReferenceRow
 from frontend.figures import reference_text as words
 from frontend.figures import text
-from frontend.figures.reference_rows import bound_chip, esc
+from frontend.figures.reference_rows import esc
 
 OTHERS = 3
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def in_units_of(row: ReferenceRow) -> ReferenceRow:
@@ -33,7 +38,7 @@ def lookup(answer: Mapping[str, Any], scale: str, units: str) -> str:
     lines = (
         f"<div class='found'><span class='big'>{words.number(best, scale, units)}</span>"
         f"<span class='unit'>{esc(unit)} {per}</span></div>"
-        f"<div class='line'>{bound_chip(best.get('bound') or '')} {esc(words.certainty(best, 'total', units))}</div>"
+        f"<div class='line'>{esc(_capital(words.certainty(best, 'total', units)))}.</div>"
     )
     more = len(found) - 1
     others = f"<div class='line quiet'>and {more} more {'entry' if more == 1 else 'entries'} of this level</div>"
@@ -76,33 +81,24 @@ def _bracket(answer: Mapping[str, Any], scale: str, units: str) -> str:
         return ""
     name = "E₀/N" if scale == "site" else "E₀"
     why = f"E₀ is concave in {esc(words.symbol(str(between.get('coupling'))))}; bounds from exact neighbours"
-    said = f"{name} ≥ {_figure(low * times)}"
+    said = f"{name} ≥ {_figure(low * times, math.floor)}"
     if high is not None:
-        said = f"{_figure(low * times)} ≤ {name} ≤ {_figure(high * times)}"
+        said = f"{_figure(low * times, math.floor)} ≤ {name} ≤ {_figure(high * times, math.ceil)}"
     return f"<div class='line'><b>{said}</b></div><div class='line quiet'>Rigorous: {why}.</div>"
 
 
-def _figure(value: float) -> str:
-    return text.minus(f"{value:.6f}")
+def _figure(value: float, outwards: Callable[[float], int]) -> str:
+    """Six decimals, rounded so that a bound stays one."""
+    return text.minus(f"{outwards(value * 1e6) / 1e6:.6f}")
 
 
 def estimate(answer: Mapping[str, Any], method: str) -> str:
     """What the computation would take by the method that is chosen, and why another would not do."""
-    takes = str(answer.get("method") or method)
-    parts = []
-    if method == "auto":
-        name = "closed form" if answer.get("closed_form") and takes != "dmrg" else _NAMES.get(takes, takes)
-        parts.append(f"<div class='line'>Takes <b>{esc(name)}</b>.</div>")
-    if takes != "dmrg":
-        parts.append(_exact(answer.get("exact") or {}, bool(answer.get("closed_form"))))
-    if takes == "dmrg":
-        if method == "auto" and not (answer.get("exact") or {}).get("feasible"):
-            parts.append(_exact(answer.get("exact") or {}, False))
-        parts.append(_dmrg(answer.get("dmrg") or {}))
-    return "".join(parts)
-
-
-_NAMES = {"exact": "exact diagonalisation", "dmrg": "DMRG"}
+    exact, dmrg = answer.get("exact") or {}, answer.get("dmrg") or {}
+    if answer.get("method") == "dmrg":
+        instead = _refused(exact.get("reason")) if method == "auto" and not exact.get("feasible") else ""
+        return instead + _dmrg(dmrg)
+    return _exact(exact, bool(answer.get("closed_form")) and method == "auto")
 
 
 def feasible(answer: Mapping[str, Any]) -> bool:
@@ -119,9 +115,14 @@ def _exact(cost: Mapping[str, Any], closed: bool) -> str:
     if not cost.get("feasible"):
         return _refused(cost.get("reason") or "Exact diagonalisation is not possible here.")
     if closed:
-        return "<div class='line quiet'>Takes no time.</div>"
-    size = f"{text.count(cost.get('dim'))} states, {text.memory(cost.get('bytes'))}"
-    return f"<div class='line'>{size}, about <b>{text.duration(cost.get('seconds'))}</b>.</div>"
+        return "<div class='line'><b>Closed form</b>: no time at all.</div>"
+    if not cost.get("dim"):
+        return "<div class='line'><b>Exact diagonalisation</b>; a closed form is known too.</div>"
+    return (
+        f"<div class='line'><b>Exact diagonalisation</b>: about <b>{text.duration(cost.get('seconds'))}</b>, "
+        f"{text.memory(cost.get('bytes'))}.</div><div class='line quiet'>{text.count(cost.get('dim'))} states in the "
+        "largest block.</div>"
+    )
 
 
 def _dmrg(cost: Mapping[str, Any]) -> str:
@@ -129,9 +130,9 @@ def _dmrg(cost: Mapping[str, Any]) -> str:
         return _refused(cost.get("reason") or "DMRG is not possible here.")
     chi, seconds = cost.get("chi") or [], cost.get("seconds") or []
     steps = ", ".join(f"χ = {c}: {text.duration(s)}" for c, s in zip(chi, seconds, strict=False))
-    kept = {"parity": "parity", "Sz": "Sᶻ"}.get(str(cost.get("charge")), "no charge")
+    kept = {"parity": "parity", "Sz": "Sᶻ"}.get(str(cost.get("charge")), "nothing")
     return (
-        f"<div class='line'>About <b>{text.duration(sum(seconds))}</b> of CPU time (within a factor 3), "
+        f"<div class='line'><b>DMRG</b>: about <b>{text.duration(sum(seconds))}</b> of CPU time (within a factor 3), "
         f"{text.memory(cost.get('bytes'))}.</div><div class='line quiet'>{esc(steps)}; MPO of dimension "
         f"{esc(cost.get('mpo_dimension'))}, conserves {kept}.</div>"
     )

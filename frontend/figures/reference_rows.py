@@ -124,8 +124,8 @@ def job_progress(run: Run) -> str:
 def job_row(run: Run, scale: str) -> dict[str, Any]:
     """The cells of one computation, in the order of JOB_COLUMNS."""
     config: Mapping[str, Any] = run.get("config") or {}
-    title = text.model(config)
-    name = f"{esc(run.get('name'))} <span class='quiet'>{esc(title)}</span>" if run.get("name") else esc(title)
+    system = esc(words.system_of(config))
+    name = f"{esc(config['name'])} <span class='quiet'>{system}</span>" if config.get("name") else system
     value, error = text.per_site(run, scale)
     eta = text.finite(run.get("eta_seconds")) if run.get("state") == "running" else None
     state = esc(run.get("state") or "")
@@ -136,7 +136,7 @@ def job_row(run: Run, scale: str) -> dict[str, Any]:
             {"dmrg": "DMRG", "exact": "exact"}.get(str(run.get("kind")), esc(run.get("kind") or "")),
             f"<span class='chip chip-{state}'>{state}</span>",
             job_progress(run),
-            text.with_error(value, error, 8),
+            words.figure(value, error),
             text.brief(eta) if eta is not None else "",
         ],
     }

@@ -62,6 +62,21 @@ def system(row: ReferenceRow) -> str:
     return ", ".join(filter(None, (*parts, couplings(name, row.get("couplings")))))
 
 
+def system_of(config: Mapping[str, Any]) -> str:
+    """The same words for a configuration: what is left out there takes its default, and goes without saying."""
+    spec, lattice = config.get("hamiltonian") or {}, config.get("lattice") or {}
+    params = lattice.get("params") or {}
+    size = params.get("extent") or [params.get("length", params.get("size", ""))]
+    flags = params.get("periodic", True)
+    flags = flags if isinstance(flags, list) else [flags]
+    name = str(spec.get("name", ""))
+    numbers = {k: v for k, v in (spec.get("params") or {}).items() if type(v) in (int, float) and k != "marshall"}
+    edges = "".join("P" if flag else "O" for flag in flags)
+    inside = ", ".join(f"{k} = {v}" for k, v in (config.get("sector") or {}).items() if v is not None)
+    parts = (family(name), shape(str(lattice.get("name", "")), size, edges), couplings(name, numbers), inside)
+    return ", ".join(filter(None, parts))
+
+
 def sector(label: str) -> str:
     """Sᶻ = 0, P = +1; the whole space is called all."""
     if label in ("full", ""):
@@ -120,11 +135,16 @@ def number(row: ReferenceRow, scale: str, units: str) -> str:
         return text.NONE
     if row.get("uncertainty_kind") == "exact number":
         return text.minus(f"{value * times:.12g}")
+    return figure(value * times, None if sigma is None else sigma * times)
+
+
+def figure(value: float | None, sigma: float | None) -> str:
+    """A number with its error in parentheses, ten decimals where the error is beyond them."""
+    if value is None:
+        return text.NONE
     if sigma is None:
-        return text.minus(f"{value * times:.7f}")
-    if abs(sigma * times) < CERTAIN:
-        return text.minus(f"{value * times:.10f}")
-    return text.with_error(value * times, abs(sigma * times))
+        return text.minus(f"{value:.7f}")
+    return text.minus(f"{value:.10f}") if abs(sigma) < CERTAIN else text.with_error(value, abs(sigma))
 
 
 def small(value: float) -> str:

@@ -18,6 +18,7 @@ from frontend.views.reference_dialogs import Confirm, icon, say
 from frontend.views.reference_state import ReferencesView
 
 MOST = 1000  # rows of one system
+LOOK = ":host{--table-height:400px;--cell-width:150px}"
 
 
 class FocusPanel:
@@ -44,8 +45,8 @@ class FocusPanel:
             "", sizing_mode="stretch_width", margin=(2, 16, 14, 16), stylesheets=[reference_details.CSS]
         )
         self.same = DataTable(
-            self._on_row, label="Energies of this level", look=rows.TABLE_LOOK + ":host{--table-height:400px}",
-            sizing_mode="stretch_width", margin=(2, 8, 12, 8),
+            self._on_row, label="Energies of this level", look=rows.TABLE_LOOK + LOOK, margin=(2, 8, 12, 8),
+            sizing_mode="stretch_width",
         )  # fmt: skip
         self.series = SeriesPlots(view)
         view.param.watch(lambda *events: self.load(), ["row", "key"])

@@ -86,7 +86,7 @@ class JobsPanel:
         if job is None:
             self.series.show(None)
             return
-        self.title.object = job.get("name") or text.model(job.get("config") or {})
+        self.title.object = reference_details.job_title(job)
         self.detail.object = reference_details.job(job, scale)
         active = job.get("state") in ACTIVE
         self.stop.param.update(visible=active, disabled=job.get("desired") == "stop")
@@ -144,7 +144,7 @@ class JobsPanel:
 
     def _ask_delete(self) -> None:
         if job := self.job:
-            name = job.get("name") or text.model(job.get("config") or {})
+            name = reference_details.job_title(job)
             self.confirm.ask(f"{name}: its sweeps will be gone for good.", lambda: self._delete(job["id"]))
 
     async def _delete(self, run: str) -> None:

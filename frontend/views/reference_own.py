@@ -40,7 +40,7 @@ OWN = (
     Field(name="licence", title="Licence", kind="text", max_length=200, help="Under which it may be passed on"),
     Field(name="note", title="Note", kind="text", max_length=200, help="Whatever else should be known"),
 )  # fmt: skip
-WHOLE_LINE = ("source", "url", "note")
+WHOLE_LINE = ("chi", "name", "source", "url", "note")
 
 
 def _box(controls: Mapping[str, Control]) -> Any:
