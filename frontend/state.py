@@ -13,6 +13,7 @@ from frontend.client import ApiError, Client, Run, Unreachable
 POLL_SECONDS = 1.0
 ID_DIGITS = 8
 N_COLOURS = 8
+TABS = ["energy", "variance", "sampling", "distribution", "observables", "compare"]
 ACTIVE = ("queued", "starting", "running")
 
 
@@ -144,7 +145,9 @@ class View(param.Parameterized):
     x = param.Selector(default="step", objects=["step", "time", "samples"])
     smooth = param.Number(default=0.0, bounds=(0, 0.99))
     scale = param.Selector(default="site", objects=["site", "total"])
-    tab = param.Selector(default="energy", objects=["energy", "variance", "sampling", "distribution", "compare"])
+    tab = param.Selector(default="energy", objects=TABS)
+    metric = param.String(default="", doc="Name of the observable that is drawn live.")
+    yscale = param.Selector(default="linear", objects=["linear", "log"], doc="Of observables against distance.")
 
     selected = param.Dict(default={}, doc="Run id -> colour index, in the order of selection.")
     focused = param.String(default="", doc="Full id of the focused run.")
@@ -156,6 +159,8 @@ class View(param.Parameterized):
         "smooth": "smooth",
         "scale": "scale",
         "tab": "tab",
+        "metric": "metric",
+        "yscale": "yscale",
     }
 
     def __init__(self, **params: Any) -> None:

@@ -22,7 +22,9 @@ TABS: dict[str, tuple[str, tuple[Chart, ...]]] = {
          Chart("step_seconds", "Time per step")),
     ),
     "distribution": ("JSD", (Chart("jsd", "Jensen–Shannon divergence to exact |ψ|²"),)),
+    "observables": ("Observables", ()),
     "compare": ("Compare", ()),
 }  # fmt: skip
 X_AXES = {"Steps": "step", "Time": "time", "Samples": "samples"}
 SCALES = {"E/N": "site", "E": "total"}
+Y_SCALES = {"linear": "linear", "log": "log"}

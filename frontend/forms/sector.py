@@ -105,7 +105,7 @@ class SectorForm:
     @property
     def beyond(self) -> bool:
         """Is more asked for than a run can keep?"""
-        return any(self.controls[key].widget.value is not None for key in BEYOND)
+        return any(self.controls[key].value is not None for key in BEYOND)
 
     def read(self, errors: dict[str, str]) -> dict[str, Any]:
         """What is chosen; what does not fit is marked and noted in `errors`."""

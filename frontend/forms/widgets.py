@@ -142,24 +142,24 @@ class Choice(Control):
     """
 
     def __init__(self, spec: Field, changed: Callable[[], None], options: Mapping[str, Any] | None = None) -> None:
-        self._offered = {ANY: None, **(options or {})}
+        self._offered = {ANY: ANY, **(options or {})}
         super().__init__(spec, changed)
-        self._show(None)
+        self._show(ANY)
 
     def _build(self) -> Any:
         return pmui.Select(
-            label=self.spec.label, description=self.spec.tooltip, options={ANY: None}, value=None, size="small",
+            label=self.spec.label, description=self.spec.tooltip, options={ANY: ANY}, value=ANY, size="small",
             sizing_mode="stretch_width", margin=MARGIN, dropdown_height=280,
         )  # fmt: skip
 
     def offer(self, options: Mapping[str, Any]) -> None:
         """Offer these values by their labels, beside any."""
-        self._offered = {ANY: None, **options}
+        self._offered = {ANY: ANY, **options}
         self._show(self.widget.value)
 
     def set(self, value: Any) -> None:
         """Show a value without counting it as typed."""
-        self._show(value)
+        self._show(ANY if value is None else value)
 
     def _show(self, value: Any) -> None:
         offered = dict(self._offered)
@@ -173,7 +173,12 @@ class Choice(Control):
             self._silent = False
 
     @property
+    def value(self) -> Any:
+        """What is chosen; None for any."""
+        return None if self.widget.value == ANY else self.widget.value
+
+    @property
     def shown(self) -> str:
         """The label of what is chosen; empty for any."""
-        value = self.widget.value
+        value = self.value
         return "" if value is None else next(k for k, v in self.widget.options.items() if v == value)

@@ -8,8 +8,10 @@ import panel_material_ui as pmui
 from frontend import theme
 from frontend.components import LiveChart
 from frontend.figures import details
-from frontend.figures.charts import SCALES, TABS, X_AXES, Chart
+from frontend.figures.charts import SCALES, TABS, X_AXES, Y_SCALES, Chart
+from frontend.observed import Observed
 from frontend.state import Hub, View
+from frontend.views.observables import ObservablesTab
 
 TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
 
@@ -17,9 +19,10 @@ TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "n
 class Curves:
     """Charts are made when their tab is opened first, and stay."""
 
-    def __init__(self, hub: Hub, view: View) -> None:
+    def __init__(self, hub: Hub, view: View, observed: Observed) -> None:
         self._hub = hub
         self._view = view
+        self._observables = ObservablesTab(hub, view, observed)
         self._charts: dict[str, list[Any]] = {}
         self.comparison = pn.pane.HTML(
             "", sizing_mode="stretch_width", margin=(8, 16, 14, 16), stylesheets=[details.TABLE_CSS]
@@ -28,6 +31,7 @@ class Curves:
         self.tabs = self._toggle({title: name for name, (title, _) in TABS.items()}, "tab", "What is shown")
         self.x_axis = self._toggle(X_AXES, "x", "Horizontal axis")
         self.scale = self._toggle(SCALES, "scale", "Energies per site or total")
+        self.y_scale = self._toggle(Y_SCALES, "yscale", "Vertical axis of observables against distance")
         self.smooth = pmui.FloatSlider(
             label="", start=0, end=0.99, step=0.01, value=view.smooth, width=110, size="small", margin=(0, 8, 0, 12),
             show_value=False,
@@ -54,7 +58,15 @@ class Curves:
         self.smoothing = pmui.FlexBox(words, self.smooth, align_items="center", gap="0px", margin=0, sizing_mode=None)
         row: dict[str, Any] = {"align_items": "center", "gap": "8px 12px", "sizing_mode": "stretch_width"}
         head = pmui.FlexBox(self.tabs, margin=(12, 14, 8, 14), **row)
-        self.tools = pmui.FlexBox(self.x_axis, self.scale, self.smoothing, margin=(0, 14, 2, 14), **row)
+        self.tools = pmui.FlexBox(
+            self.x_axis,
+            self.scale,
+            self.y_scale,
+            self._observables.metric,
+            self.smoothing,
+            margin=(0, 14, 2, 14),
+            **row,
+        )
         self._on_tab(None)
         return theme.card(head, self.tools, self.body)
 
@@ -63,9 +75,19 @@ class Curves:
         if tab == "compare":
             self.compare()
             self.body.objects = [self.comparison]
+        elif tab == "observables":
+            self.body.objects = [self._observables.body]
+            self.refresh()
         else:
             self.body.objects = [self._grid(tab)]
         self.x_axis.visible = self.smoothing.visible = tab != "compare"
+        self.scale.visible = tab != "observables"
+        self.y_scale.visible = self._observables.metric.visible = tab == "observables"
+
+    def refresh(self) -> None:
+        """Once a second: what the charts do not get by themselves."""
+        if self._view.tab == "observables" and pn.state.loaded:
+            self._observables.refresh()
 
     def _grid(self, tab: str) -> Any:
         if tab not in self._charts:
@@ -96,9 +118,9 @@ class Curves:
 
     def push(self) -> None:
         """Tell every chart the visitor's choices."""
-        for charts in self._charts.values():
-            for chart in charts:
-                chart.param.update(**self._options())
+        for chart in (self._observables.chart, *(c for charts in self._charts.values() for c in charts)):
+            chart.param.update(**self._options())
+        self.refresh()
         self.compare()
 
     def compare(self) -> None:

@@ -54,8 +54,8 @@ class LaunchPanel:
             margin=(2, 0), size="medium", disable_elevation=True,
         )  # fmt: skip
         self.button.on_click(self._launch)
-        if first := next(iter(self._presets.values()), None):
-            self.form.fill(first["config"])
+        if self.preset.value in self._presets:
+            self._fill_preset(self.preset.value)
         self._local_formula()
 
     def view(self) -> list[Any]:
@@ -106,8 +106,12 @@ class LaunchPanel:
     def _on_preset(self, event: Any) -> None:
         self._describe()
         if not self._filling and event.new in self._presets:
-            self.form.fill(self._presets[event.new]["config"])
+            self._fill_preset(event.new)
             self._on_change()
+
+    def _fill_preset(self, title: str) -> None:
+        # Its own name would soon be wrong: presets are there to be changed.
+        self.form.fill({**self._presets[title]["config"], "name": ""})
 
     def _on_change(self) -> None:
         if self._check is not None:

@@ -11,6 +11,7 @@ from frontend.client import ApiError, Run
 from frontend.components import SpinView
 from frontend.components.browser import Browser
 from frontend.figures import details
+from frontend.observed import Observed
 from frontend.state import Hub, View
 from frontend.views.actions import Actions
 from frontend.views.curves import Curves
@@ -52,7 +53,8 @@ class RunsPage:
         self._built = True
         self.launch = LaunchPanel(hub, self._launched, self._remember_draft)
         self.table = RunsTable(hub, view, self._remember_columns)
-        self.curves = Curves(hub, view)
+        self.observed = Observed(hub.client)
+        self.curves = Curves(hub, view, self.observed)
         self.actions = Actions(hub, view, self.launch.use, self._copy)
         self.detail = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 16, 12, 16), stylesheets=[details.CSS])
         self.title = pmui.Typography("", variant="subtitle1", margin=(10, 14, 0, 16), styles={"font-weight": "650"})
@@ -97,6 +99,7 @@ class RunsPage:
             self._build()
             self._ready()
         self._refresh()
+        self.curves.refresh()
 
     def _refresh(self) -> None:
         if self._seen == self.hub.version:

@@ -12,9 +12,11 @@ function coloured(part, theme) {
   if (Array.isArray(part)) return part.map((item) => coloured(item, theme));
   if (part === null || typeof part !== "object") return part;
   const isColour = (key, value) => /colou?r$/.test(key) && (value === TEXT || value === "background");
-  return Object.fromEntries(
-    Object.entries(part).map(([key, value]) => [key, isColour(key, value) ? theme[value] : coloured(value, theme)]),
-  );
+  const scale = (stops) => stops.map(([at, colour]) => [at, theme[colour] ?? colour]);
+  return Object.fromEntries(Object.entries(part).map(([key, value]) => {
+    if (key === "colorscale" && Array.isArray(value)) return [key, scale(value)];
+    return [key, isColour(key, value) ? theme[value] : coloured(value, theme)];
+  }));
 }
 
 class FigureChart {
@@ -25,11 +27,12 @@ class FigureChart {
     this.root = document.createElement("div");
     this.root.className = "chart";
     this.root.innerHTML = `<div class="head"><span class="heading"></span><span class="save"></span></div>
-      <div class="stage"><div class="plot" role="img" tabindex="0"></div><div class="empty" role="status"></div></div>`;
+      <div class="stage"><div class="plot" role="img" tabindex="0"></div><div class="empty" role="status"></div>
+      <div class="note"></div></div>`;
     el.append(plotlyStyle(), this.root);
     const [head, stage] = this.root.children;
     [this.heading, this.save] = head.children;
-    [this.plot, this.empty] = stage.children;
+    [this.plot, this.empty, this.note] = stage.children;
     this.save.append(...saveButtons((format) => this.export(format)));
     (globalThis.__figures ??= new Set()).add(this); // for tests
     this.listen(el);
@@ -38,7 +41,7 @@ class FigureChart {
   listen(el) {
     const { model } = this;
     const undo = onTheme(() => this.schedule());
-    for (const name of ["figure", "heading", "empty_text"]) model.on(name, () => this.schedule());
+    for (const name of ["figure", "heading", "note", "empty_text"]) model.on(name, () => this.schedule());
     const sized = new ResizeObserver(() => this.schedule());
     sized.observe(el);
     model.on("remove", () => {
@@ -63,10 +66,11 @@ class FigureChart {
       this.timer = setTimeout(() => this.draw(), WAIT_MS);
       return;
     }
-    const { figure, heading, empty_text: emptyText } = this.model;
+    const { figure, heading, note, empty_text: emptyText } = this.model;
     const data = figure.data ?? [];
     const theme = themeColours();
     this.heading.textContent = heading;
+    this.note.textContent = note;
     nameButtons(this.save, heading);
     this.empty.textContent = data.length ? "" : emptyText;
     this.empty.hidden = data.length > 0;

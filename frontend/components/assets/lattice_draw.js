@@ -41,7 +41,7 @@ export function segments(drawing, shown) {
   const inside = (pair) => pair.every((i) => i < shown);
   return (drawing.bonds ?? []).filter(({ order }) => order <= SHELLS).map(({ order, pairs = [], wraps = [] }) => {
     const whole = pairs.filter(inside).map(([i, j]) => [sites[i], sites[j]]);
-    const stubs = wraps.flatMap(([i, j]) => {
+    const stubs = (order === 1 ? wraps : []).flatMap(([i, j]) => { // those of other shells would hide the picture
       const way = around(sites[i], sites[j], vectors);
       if (!way) return [];
       const end = ([x, y], sign) => [[x, y], [x + sign * STUB * way[0], y + sign * STUB * way[1]]];
@@ -83,7 +83,7 @@ export function picture(drawing, width, maxHeight) {
   const bonds = parts.map(({ order, whole, stubs }) => ({
     order,
     whole: whole.map(line && order === 2 ? arc : straight).join(""),
-    stubs: line && order === 2 ? "" : stubs.map(straight).join(""), // on a line they would lie on the first ones
+    stubs: stubs.map(straight).join(""),
   }));
   const radius = Math.max(0.8, Math.min(MAX_RADIUS, 0.17 * scale));
   const groups = drawing.sublattice ?? [];
@@ -98,7 +98,7 @@ export function caption(drawing, shown) {
   const counts = (drawing.bonds ?? []).filter(({ order }) => order <= SHELLS).map(
     ({ order, pairs = [], wraps = [] }) => `${(pairs.length + wraps.length).toLocaleString("en")} ${names[order - 1]}`,
   );
-  const group = drawing.point_group?.name;
+  const group = drawing.point_group?.name && `point group ${drawing.point_group.name}`;
   const cut = shown < drawing.sites.length ? `the first ${shown} of ${n.toLocaleString("en")} sites` : "";
   return [cut || `${n.toLocaleString("en")} sites`, ...counts, group].filter(Boolean).join(" · ");
 }

@@ -11,6 +11,9 @@ export const METRICS = {
   ess: { title: "Effective samples / samples" },
   jsd: { title: "Jensen–Shannon divergence (bit)", log: true, floor: "jsd_floor" },
   step_seconds: { title: "Time per step (s)", log: true },
+  infidelity: { title: "Infidelity 1 − |⟨ψ|ψ₀⟩|²", log: true },
+  bond_energy_mean: { title: "Mean energy of a bond (J)" },
+  renyi2: { title: "Rényi-2 entropy (nat)" },
   truncation_error: { title: "Discarded weight", log: true },
   max_entropy: { title: "Largest entanglement entropy (nat)" },
 };
@@ -22,7 +25,8 @@ export const X_MODES = {
 };
 
 export function metricOf(name) {
-  return METRICS[name] ?? { title: name.replaceAll("_", " ") };
+  const words = name.replaceAll("_", " ");
+  return METRICS[name] ?? { title: words.charAt(0).toUpperCase() + words.slice(1) };
 }
 
 export function yTitle(metric, perSite) {
@@ -51,7 +55,8 @@ export function curve(table, metric, perSite) {
     const error = table.column("energy_error");
     return { y: map(values, (e) => e * scale), error: error && map(error, (e) => e * scale) };
   }
-  return { y: metric === "variance" ? map(values, (v) => v * scale) : values, error: null };
+  if (metric === "variance") return { y: map(values, (v) => v * scale), error: null };
+  return { y: values, error: table.column(`${metric}_error`) };
 }
 
 function map(values, f) {

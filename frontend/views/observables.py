@@ -1,0 +1,116 @@
+"""What the selected runs observe: one live scalar, and a figure for each array that they report."""
+
+import asyncio
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from frontend.client import ApiError, Run
+from frontend.components import FigureChart, LiveChart
+from frontend.figures import observables
+from frontend.observed import Observed
+from frontend.state import Hub, View
+
+MAX_RUNS = 8
+FIRST = ("infidelity", "abs_magnetisation", "magnetisation", "bond_energy_mean")  # what one wants to see at first
+WAITING = "Nothing observed yet."
+
+
+class ObservablesTab:
+    """`refresh` is called once a second while the tab is shown."""
+
+    def __init__(self, hub: Hub, view: View, observed: Observed) -> None:
+        self._hub = hub
+        self._view = view
+        self._observed = observed
+        self._task: asyncio.Task[None] | None = None
+        self._figures: dict[str, Any] = {}
+        self._shown: tuple[bool | str, ...] = ()
+        self.metric = pmui.Select(
+            label="", options=[], value=None, size="small", width=230, margin=0, searchable=True,
+            sx={"& .MuiSelect-select": {"padding": "4px 12px !important"}}, description="Quantity that is drawn live",
+        )  # fmt: skip
+        self.metric.param.watch(self._on_metric, "value")
+        self.chart = LiveChart(heading="", metric="magnetisation", height=350, sizing_mode="stretch_width",
+                               margin=(0, 4, 4, 4))  # fmt: skip
+        self.empty = pmui.Typography(WAITING, variant="body2", margin=(6, 16, 14, 16))
+        self.body = pn.Column(self.empty, sizing_mode="stretch_width", margin=0)
+        view.param.watch(lambda *events: self._draw(), ["yscale"])
+
+    def _on_metric(self, event: Any) -> None:
+        if event.new and event.new != self._view.metric:
+            self._view.metric = event.new
+        self._name_chart()
+
+    def _name_chart(self) -> None:
+        if self.metric.value:
+            self.chart.param.update(metric=self.metric.value, heading=self.metric.value.replace("_", " ").capitalize())
+
+    @property
+    def runs(self) -> list[Run]:
+        """The selected runs, the focused one first: the figures of one run are its."""
+        view = self._view
+        chosen = sorted(view.selected, key=lambda run: run != view.focused)
+        return [run for ident in chosen[:MAX_RUNS] if (run := self._hub.find(ident))]
+
+    def refresh(self) -> None:
+        """Ask for what is new, unless the last question is still open."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._update())
+
+    async def _update(self) -> None:
+        runs = self.runs
+        try:
+            for run in runs:
+                await self._observed.update(run)
+            drawing = await self._observed.drawing(runs[0]) if runs else {}
+        except ApiError:
+            return  # the page's banner says that the server is away
+        self._offer(runs)
+        self._draw(drawing)
+
+    def _offer(self, runs: list[Run]) -> None:
+        names = list(dict.fromkeys(name for run in runs for name in self._observed.scalars(run["id"])))
+        options = {name.replace("_", " ").capitalize(): name for name in names}
+        wanted = self._view.metric if self._view.metric in names else ""
+        wanted = wanted or next((n for n in FIRST if n in names), next(iter(names), ""))
+        if self.metric.options != options or (wanted and self.metric.value != wanted):
+            self.metric.param.update(options=options, value=wanted or None)
+        self._name_chart()
+
+    def _draw(self, drawing: dict[str, Any] | None = None) -> None:
+        if self._view.tab != "observables":
+            return
+        self._drawing = drawing if drawing is not None else getattr(self, "_drawing", {})
+        runs = self.runs
+        known = [(run, self._observed.quantities(run["id"])) for run in runs]
+        names = tuple(known[0][1]) if known else ()
+        for name in names:
+            self._show(name, [(run, found[name]) for run, found in known if name in found])
+        if (bool(self.metric.options), *names) != self._shown:
+            self._shown = (bool(self.metric.options), *names)
+            cells = [self.chart] if self.metric.options else []
+            cells += [self._figures[name] for name in names]
+            self.empty.object = WAITING if runs else "Select a run to see what it observes."
+            self.body.objects = [_grid(cells) if cells else self.empty]
+
+    def _show(self, name: str, found: list[tuple[Run, observables.Quantity]]) -> None:
+        if name not in self._figures:
+            self._figures[name] = FigureChart(height=350, sizing_mode="stretch_width", margin=(0, 4, 8, 4))
+        first = found[0][1]
+        if first.kind != "curve":  # one run alone
+            found = found[:1]
+        selected = self._view.selected
+        parts = [(run.get("name") or run["id"][:8], selected.get(run["id"], 0), q) for run, q in found]
+        who = f"{parts[0][0]}, " if len(selected) > 1 and len(parts) == 1 else ""
+        figure = observables.figure(parts, self._drawing, log=self._view.yscale == "log")
+        chart = self._figures[name]
+        note = f"{who}{first.origin}"
+        if chart.figure != figure or chart.note != note:
+            chart.param.update(figure=figure, heading=first.title, note=note)
+
+
+def _grid(cells: list[Any]) -> Any:
+    parts = [pmui.Grid(cell, size={"xs": 12, "md": 6}) for cell in cells]
+    return pmui.Grid(*parts, container=True, spacing=0, sizing_mode="stretch_width", margin=(2, 6, 8, 6))
