@@ -9,7 +9,7 @@ import numpy as np
 from nqs_core.config import Spec, System
 from nqs_core.errors import ConfigError, NQSError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
-from nqs_core.lattices import LATTICES, momenta
+from nqs_core.lattices import LATTICES, momenta, symmetry
 from nqs_core.reference import analytic, dmrg, exact, matching
 from nqs_core.reference.fit import EXACT, Extrapolation, extrapolate
 from nqs_core.reference.literature import data_folder, load_table
@@ -43,21 +43,20 @@ def system(config: System) -> tuple[Hamiltonian, exact.Labels]:
     """The Hamiltonian of a run, never Marshall-rotated (the spectrum is the same), and the labels of its sector.
 
     Raises:
-        ConfigError: an unknown name, a parameter out of range, an impossible S^z, or a label that is not built.
+        ConfigError: an unknown name, a parameter out of range, an impossible S^z, or a momentum or irrep that the
+            lattice does not have.
     """
     lattice = LATTICES.build(config.lattice)
     HAMILTONIANS.build(config.hamiltonian, lattice=lattice)  # refuses what the run would be refused for
     params = {k: v for k, v in config.hamiltonian.params.items() if k != "marshall"}
     hamiltonian = HAMILTONIANS.build(Spec(name=config.hamiltonian.name, params=params), lattice=lattice)
-    if config.sector is None:
+    if (sector := config.sector) is None:
         return hamiltonian, exact.WHOLE
-    sector = config.sector
+    wave = None if sector.momentum is None else momenta.resolve(lattice, sector.momentum)
+    irrep = None
     if sector.point_group is not None:
-        raise ConfigError(f"sector.point_group = {sector.point_group!r}: references honour sz, momentum and spin_flip")
-    wave = None
-    if sector.momentum is not None:
-        wave = momenta.resolve(lattice, sector.momentum)
-    return hamiltonian, exact.Labels(Sector(lattice.n_sites, sector.sz).sz, wave, sector.spin_flip)
+        irrep = symmetry.resolve(symmetry.point_group(lattice, wave), sector.point_group)
+    return hamiltonian, exact.Labels(Sector(lattice.n_sites, sector.sz).sz, wave, sector.spin_flip, irrep)
 
 
 def compute(
@@ -131,7 +130,7 @@ def estimate(config: System, levels: int = 1) -> exact.Estimate | None:
 
 
 def _closed(hamiltonian: Hamiltonian, labels: exact.Labels, levels: int) -> analytic.Closed | None:
-    if labels.momentum is not None or labels.spin_flip is not None:
+    if labels._replace(sz=None) != exact.WHOLE:
         return None
     return analytic.closed_form(hamiltonian, labels.sz, levels)
 

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from nqs_core.errors import ConfigError, TooLargeError
 from nqs_core.hamiltonians import Hamiltonian
 from nqs_core.operators import Masks, conserves_sz, masks
-from nqs_core.reference import momentum
 from nqs_core.reference.blocks import Block, elements_per_row, field_product, is_field_only, matrix, split
+from nqs_core.reference.projection import Projection, basis, projection, require_invariant
 
 Tick = Callable[[], None]
 Product = Callable[[np.ndarray], np.ndarray]
@@ -38,11 +39,15 @@ class Level(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """A subspace: total S^z, integers of the momentum k_a = 2π m_a / L_a, eigenvalue of the flip of all spins."""
+    """A subspace: total S^z, integers of the momentum k_a = 2π m_a / L_a, eigenvalue of the flip of all spins, irrep.
+
+    The irrep is one of the little group of the momentum, without a momentum one of the whole point group.
+    """
 
     sz: float | None = None
     momentum: tuple[int, ...] | None = None
     spin_flip: int | None = None
+    point_group: str | None = None
 
 
 WHOLE = Labels()
@@ -63,18 +68,19 @@ def lowest_levels(
 
     Raises:
         TooLargeError: the estimate of the memory exceeds `memory_limit` bytes.
-        ConfigError: H does not have a symmetry that a label needs.
+        ConfigError: H does not have a symmetry that a label needs, or no state has all labels.
     """
     plan = _plan(hamiltonian, labels, levels, memory_limit)
     found: list[Level] = []
     for block in plan.blocks:
-        project = None
-        if labels.momentum is not None:
-            project = momentum.projector(hamiltonian.lattice, labels.momentum, block)
-        small = _is_small(block, levels, plan.n_parts)
-        product = _product(plan.groups, block, tick)
-        for level in _block_levels(product, plan.groups, block, min(levels, block.dim), plan.dtype, project, small):
+        inside = None if plan.projection is None else basis(plan.projection, block)
+        product, dim = _product(plan.groups, block, tick), block.dim
+        if inside is not None:
+            product, dim = _restricted(product, inside), inside.get_shape()[1]
+        for level in _block_levels(product, dim, min(levels, dim), plan.dtype):
             found += [level] * block.multiplicity
+    if not found:
+        raise ConfigError(f"no state of {hamiltonian.lattice.n_sites} spins has all labels of the sector")
     return sorted(found)[:levels]
 
 
@@ -91,7 +97,7 @@ class _Plan(NamedTuple):
     groups: list[Masks]
     blocks: list[Block]
     dtype: np.dtype
-    n_parts: int
+    projection: Projection | None
     estimate: Estimate
 
 
@@ -108,14 +114,14 @@ def _plan(hamiltonian: Hamiltonian, labels: Labels, levels: int, memory_limit: f
     if sz is not None and not conserves_sz(groups):
         raise ConfigError(f"sector.sz = {sz:g} needs a Hamiltonian that conserves S^z; {hamiltonian!r} does not")
     dtype = np.result_type(np.float64, *(g.amplitude.dtype for g in groups))
-    n_parts = 1
-    if labels.momentum is not None:
-        n_parts = len(hamiltonian.lattice.translations())
-        momentum.require_invariant(groups, hamiltonian.lattice)
-        if momentum.is_complex(hamiltonian.lattice, labels.momentum):
-            dtype = np.dtype(np.complex128)
+    part = None
+    if labels.momentum is not None or labels.point_group is not None:
+        where = hamiltonian.lattice, labels.momentum, labels.point_group
+        require_invariant(groups, *where)
+        part = projection(*where)
+        dtype = np.result_type(dtype, np.float64 if part.width == 8 else np.complex128)
     blocks = split(groups, n, sz, levels == 1, labels.spin_flip)
-    costs = [_cost(groups, block, levels, dtype.itemsize, n_parts) for block in blocks]
+    costs = [_cost(groups, block, levels, dtype.itemsize, part) for block in blocks]
     largest = max(range(len(blocks)), key=lambda k: costs[k][0])
     n_bytes = costs[largest][0]
     if n_bytes > memory_limit:
@@ -123,8 +129,9 @@ def _plan(hamiltonian: Hamiltonian, labels: Labels, levels: int, memory_limit: f
             f"exact diagonalisation of {blocks[largest].text} needs {n_bytes / 1e9:.3g} GB "
             f"(limit {memory_limit / 1e9:.3g} GB)"
         )
-    total = Estimate(blocks[largest].dim, n_bytes, sum(seconds for _, seconds in costs), blocks[largest].text)
-    return _Plan(groups, blocks, dtype, n_parts, total)
+    dim = math.ceil(blocks[largest].dim / (part.parts if part else 1.0))
+    total = Estimate(dim, n_bytes, sum(seconds for _, seconds in costs), blocks[largest].text)
+    return _Plan(groups, blocks, dtype, part, total)
 
 
 def _log10_binomial(n: int, k: float) -> float:
@@ -135,25 +142,27 @@ def _subspace(levels: int) -> int:
     return max(4 * levels, 24)
 
 
-def _is_small(block: Block, levels: int, n_parts: int) -> bool:
-    """Whether the block, of which one of `n_parts` momenta counts, is diagonalised in full.
-
-    Always where a Krylov space would span it anyway.
-    """
-    return block.dim <= max(_DENSE, 4 * n_parts * _subspace(levels) if n_parts > 1 else _subspace(levels))
+def _is_small(dim: float, levels: int) -> bool:
+    """Whether a space is diagonalised in full; always where a Krylov space would span it anyway."""
+    return dim <= max(_DENSE, _subspace(levels))
 
 
-def _cost(groups: Sequence[Masks], block: Block, levels: int, width: int, n_parts: int) -> tuple[float, float]:
+def _cost(
+    groups: Sequence[Masks], block: Block, levels: int, width: int, part: Projection | None
+) -> tuple[float, float]:
     """Bytes and seconds."""
-    vectors = width * block.dim * (_subspace(levels) + 2.0)
-    if _is_small(block, levels, n_parts):
-        return 3.0 * width * block.dim**2, 1e-9 * block.dim**3
+    n_bytes, seconds, dim = 0.0, 0.0, float(block.dim)
+    if part is not None:
+        n_bytes, seconds, dim = part.bytes(block), part.seconds(block), block.dim / part.parts
+    vectors = width * dim * (_subspace(levels) + 2.0)
     products = 150 + 60 * levels
+    if _is_small(dim, levels):
+        vectors, products, seconds = 3.0 * width * dim**2, dim, seconds + 1e-9 * dim**3
     if is_field_only(groups, block):
-        return vectors + 8.0 * block.dim, products * block.dim * 1.5e-9 * block.n_sites
+        return n_bytes + vectors + 8.0 * block.dim, seconds + products * block.dim * 1.5e-9 * block.n_sites
     stored = elements_per_row(groups, block) * block.dim
-    seconds = stored * 5e-8 + products * (stored * 2e-9 + block.dim * 4e-8)
-    return vectors + (width + 4.0) * stored + 8.0 * block.dim, seconds
+    seconds += stored * 5e-8 + products * (stored * 2e-9 + block.dim * 4e-8)
+    return n_bytes + vectors + (width + 4.0) * stored + 8.0 * block.dim, seconds
 
 
 def _product(groups: Sequence[Masks], block: Block, tick: Tick | None) -> Product:
@@ -168,27 +177,18 @@ def _product(groups: Sequence[Masks], block: Block, tick: Tick | None) -> Produc
     return product
 
 
-def _block_levels(
-    product: Product,
-    groups: Sequence[Masks],
-    block: Block,
-    levels: int,
-    dtype: np.dtype,
-    project: Product | None,
-    small: bool,
-) -> list[Level]:
-    if project is None:
-        if small:
-            return _dense(_columns(product, block.dim), levels)
-        return _lanczos(product, block.dim, levels, dtype)
-    if small:
-        weights, vectors = np.linalg.eigh(_columns(project, block.dim))
-        inside = vectors[:, weights > 0.5]
-        return _dense(inside.conj().T @ _columns(product, block.dim) @ inside, levels)
-    # Below the bound c every level inside the subspace is negative as P (H - c) P, and everything outside is 0.
-    c = 1.0 + sum(float(np.abs(g.amplitude).sum()) for g in groups)
-    shifted = _lanczos(lambda x: project(product(x) - c * x), block.dim, levels, dtype, project)
-    return [Level(level.energy + c, level.residual) for level in shifted if level.energy < -0.5]
+def _restricted(product: Product, inside: scipy.sparse.csr_matrix) -> Product:
+    """H between the columns of `inside`, whose span it keeps."""
+    adjoint = inside.conj().T.tocsr()
+    return lambda x: adjoint @ product(inside @ x)
+
+
+def _block_levels(product: Product, dim: int, levels: int, dtype: np.dtype) -> list[Level]:
+    if dim == 0:
+        return []
+    if _is_small(float(dim), levels):
+        return _dense(_columns(product, dim), levels)
+    return _lanczos(product, dim, levels, dtype)
 
 
 def _columns(product: Product, dim: int) -> np.ndarray:
@@ -201,8 +201,8 @@ def _dense(full: np.ndarray, levels: int) -> list[Level]:
     return [Level(float(e), float(r)) for e, r in zip(energies[:levels], residuals[:levels], strict=True)]
 
 
-def _lanczos(product: Product, dim: int, levels: int, dtype: np.dtype, project: Product | None = None) -> list[Level]:
-    start = _start(1, dim, dtype, project)
+def _lanczos(product: Product, dim: int, levels: int, dtype: np.dtype) -> list[Level]:
+    start = _start(1, dim, dtype)
     if not np.any(product(start)):  # H = 0, where ARPACK gives up
         return [Level(0.0, 0.0)] * levels
     energies, vectors = _eigsh(product, start, levels)
@@ -215,7 +215,7 @@ def _lanczos(product: Product, dim: int, levels: int, dtype: np.dtype, project: 
             x = x.reshape(-1)
             return product(x) + shift * (known @ (known.conj().T @ x))
 
-        extra, vector = _eigsh(lifted, _start(2, dim, dtype, project), 1)
+        extra, vector = _eigsh(lifted, _start(2, dim, dtype), 1)
         if extra[0] > energies[-1] - 1e-10 * max(1.0, abs(energies[-1])):
             break
         order = np.argsort(np.append(energies, extra))
@@ -226,9 +226,8 @@ def _lanczos(product: Product, dim: int, levels: int, dtype: np.dtype, project: 
     return [Level(float(e), float(r)) for e, r in zip(energies, residuals, strict=True)]
 
 
-def _start(seed: int, dim: int, dtype: np.dtype, project: Product | None) -> np.ndarray:
-    start = np.random.default_rng(seed).normal(size=dim).astype(dtype)
-    return start if project is None else project(start)
+def _start(seed: int, dim: int, dtype: np.dtype) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=dim).astype(dtype)
 
 
 def _eigsh(product: Product, start: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:

@@ -192,7 +192,9 @@ def test_estimates_grow_with_the_system():
         ({"momentum": [0, 1]}, "one integer per axis"),
         ({"momentum": "K"}, "labels there: Γ, X"),
         ({"sz": 1.0, "spin_flip": 1}, "spin_flip"),
-        ({"point_group": "A1"}, "point_group"),
+        ({"point_group": "E"}, "irreps of Cs are A', A''"),
+        ({"momentum": [1], "point_group": "A'"}, "irreps of C1 are A"),
+        ({"sz": 3.0, "momentum": [1]}, "no state of 6 spins"),
     ],
 )
 def test_sectors_that_cannot_be_honoured_are_refused(sector, message):
@@ -254,8 +256,8 @@ def test_lanczos_stays_inside_a_momentum(monkeypatch, name, sector):
     sector = {"sz": 0.0, **sector} if name == "heisenberg" else sector
     cfg = config("chain", {"length": 10 if name == "heisenberg" else 8}, name, {}, sector)
     expected = reference.compute(cfg, levels=3, method="exact")
-    monkeypatch.setattr(exact, "_is_small", lambda block, levels, n_parts: False)
-    monkeypatch.setattr(exact, "_subspace", lambda levels: 3 * levels)
+    monkeypatch.setattr(exact, "_is_small", lambda dim, levels: False)
+    monkeypatch.setattr(exact, "_subspace", lambda levels: 10 + levels)
     found = reference.compute(cfg, levels=3, method="exact")
     np.testing.assert_allclose([r.energy for r in found], [r.energy for r in expected], atol=1e-9)
 
