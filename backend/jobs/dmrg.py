@@ -13,7 +13,7 @@ from backend.jobs.base import Steps, Task
 from backend.series import current_rows
 from nqs_core.config import ReferenceJob, parse_as
 from nqs_core.errors import NQSError, TooLargeError
-from nqs_core.events import MetricsEvent, PointEvent, RewindEvent
+from nqs_core.events import MetricsEvent, PointEvent, RewindEvent, StateEvent
 from nqs_core.reference import conclude, dmrg, plan_dmrg, upper_bound
 from nqs_core.reference.exact import MEMORY_LIMIT
 
@@ -87,6 +87,7 @@ def steps(task: Task) -> Steps:
     series = Series(task, whole.n_sites)
     if task.attempt > 1:
         series.rewind()
+    task.sink.put(StateEvent(phase="train", step=series.step))
     yield series.step, None
     plan = _rest(job, whole, series.points, limit)
     if plan is not None:
@@ -95,7 +96,10 @@ def steps(task: Task) -> Steps:
     if want == "queued" or (want and not series.points):
         yield series.step, (want, {})
         return
-    yield series.step, (want or "done", {"result": _conclude(task, job, whole, series)})
+    result = _conclude(task, job, whole, series)
+    if want is None:
+        task.sink.set(n_steps=max(1, series.step))
+    yield series.step, (want or "done", {"result": result})
 
 
 def _rest(job: ReferenceJob, whole: dmrg.Plan, points: list[dmrg.Point], limit: float) -> dmrg.Plan | None:
@@ -132,9 +136,10 @@ def _wanted(task: Task, whole: dmrg.Plan, series: Series) -> str | None:
     Raises:
         NQSError: its process ended in the middle, and nobody wants the run to stop.
     """
-    unfinished = series.interrupted or not series.points or series.points[-1].chi < whole.chi[-1]
+    if not series.interrupted and series.points and series.points[-1].chi == whole.chi[-1]:
+        return None  # nothing is left to be stopped
     deadline = time.monotonic() + GROUP_SECONDS
-    while unfinished and not task.sink.stop_requested() and time.monotonic() < deadline:
+    while not task.sink.stop_requested() and time.monotonic() < deadline:
         time.sleep(0.02)
     want = task.sink.stop_requested()
     if series.interrupted and want is None:
@@ -146,7 +151,6 @@ def _conclude(task: Task, job: ReferenceJob, whole: dmrg.Plan, series: Series) -
     found, extrapolation = conclude(job, series.points)
     rows = [found] if found.bound == "upper" else [found, upper_bound(job, series.points)]
     task.ask(lambda engine: references.record(engine, task.run_id, job, rows, series.points, whole.mpo_dimension))
-    task.sink.set(n_steps=max(1, series.step))
     return references.as_dict(found) | {
         "energy_per_site": found.energy / whole.n_sites,
         "energy_error": found.uncertainty,

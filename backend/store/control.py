@@ -198,7 +198,7 @@ def lost(engine: Engine, run_id: str, attempt: int, why: str, *, graceful: bool 
         killed = " It was killed by the system: possibly out of memory." if "signal 9" in why else ""
         state = "failed"
         error = f"the process of this run was lost {failures} times in a row without progress ({why}).{killed} " \
-            "The last checkpoint is kept; resume continues from it."  # fmt: skip
+            "What it had saved is kept; resume goes on from there."  # fmt: skip
     still = (runs.c.attempt == attempt, runs.c.state == row.state, runs.c.failures == row.failures)
     payload = {"state": state, "reason": error or why}
     done = _end(engine, run_id, still, state, payload, exit_reason=why, error=error, failures=failures)
