@@ -23,7 +23,12 @@ class DataTable(JSComponent):
         doc="{key, title, help, sort: bool, look}; `look` are classes: right, and wide, middle or narrow: which width "
         "of the table hides the column.",
     )
-    rows = param.List(default=[], item_type=dict, doc="{id, cells}: one HTML text per column, already escaped.")
+    rows = param.List(
+        default=[],
+        item_type=dict,
+        doc="{id, cells}: one HTML text per column, already escaped; `.sub` shows "
+        "only where columns are hidden for want of width.",
+    )
     selected = param.String(default="", doc="Id of the row that is marked.")
     sort = param.String(default="", doc="Key of the column that is sorted by, with a leading '-' for falling order.")
     label = param.String(default="", doc="What the table holds, for screen readers.")

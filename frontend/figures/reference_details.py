@@ -102,7 +102,8 @@ def job(run: Run, scale: str) -> str:
     failed = f"<div class='note error'>{esc(run.get('error'))}</div>" if run.get("error") else ""
     return (
         f"<div class='line quiet'>{esc(_job_kind(run))}</div>"
-        f"<div class='big'>{words.figure(energy, error)}<span class='unit'>{per}, {newest}, in the units of its Hamiltonian</span></div>"
+        f"<div class='big'>{words.figure(energy, error)}"
+        f"<span class='unit'>{per}, {newest}, in the units of its Hamiltonian</span></div>"
         f"<div class='bar{' wait' if waiting else ''}'><i style='width:{100 * share:.1f}%'></i></div>"
         f"<div class='line'><b>{esc(details.phase_words(run))}</b>"
         f"<span class='quiet'>{''.join(f' · {esc(w)}' for w in said)}</span></div>{_outcome(run, scale)}{failed}"
@@ -127,7 +128,9 @@ def _outcome(run: Run, scale: str) -> str:
     """How certain the result is, and every level where there are several."""
     result = run.get("result") or {}
     times = 1 / (run.get("n_sites") or 1) if scale == "site" else 1.0
-    sentence = f"<div class='line'>{esc(_capital(str(result['sentence'])))}.</div>" if result.get("sentence") else ""
+    said = re.sub(r"(?<![\w.])-(?=\d)", "−", str(result.get("sentence") or ""))
+    said = f"Total {said}" if said[:1] in "−0123456789" else _capital(said)
+    sentence = f"<div class='line'>{esc(said)}.</div>" if result.get("sentence") else ""
     levels = result.get("levels") or []
     if len(levels) < 2:
         return sentence

@@ -63,12 +63,14 @@ def energy(row: ReferenceRow, scale: str, units: str) -> str:
 
 def row(entry: ReferenceRow, scale: str, units: str, kept: Collection[str] = ()) -> dict[str, Any]:
     """The cells of one reference, in the order of `columns`; only the columns in `kept` where that is given."""
+    method, bound = words.method(entry.get("method") or ""), entry.get("bound") or ""
+    short = f"{words.level(entry)}, {words.sector(entry.get('sector') or 'full')} · {method}"
     cells = {
-        "key": esc(words.system(entry)),
+        "key": f"{esc(words.system(entry))}<span class='sub quiet'>{esc(short)}</span>",
         "sector": esc(words.sector(entry.get("sector") or "full")),
         "level": esc(entry.get("level") or 0),
-        "method": esc(words.method(entry.get("method") or "")),
-        "bound": bound_chip(entry.get("bound") or ""),
+        "method": f"{esc(method)}<span class='sub quiet'>{esc(words.BOUNDS.get(bound, bound))}</span>",
+        "bound": bound_chip(bound),
         "energy": energy(entry, scale, units),
         "source": esc(words.short_source(entry.get("source"))),
         "licence": esc(words.short_licence(entry.get("licence"))),

@@ -13,6 +13,7 @@ FIT_NAMES = {"power": "a + b (χ + c)ᵈ", "variance": "linear fit", "truncation
 REFUSED = "#8a939e"
 BAND = "rgba(213,94,0,0.16)"
 N_CURVE = 81
+LAST = 3  # points that are in sight near the limit
 X_TITLES = {
     "inverse": "1/χ",
     "truncation": "Discarded weight",
@@ -55,7 +56,14 @@ def grid(low: float, high: float, log: bool) -> list[float]:
 
 
 def figure(
-    series: Series, axis: str, *, times: float, unit: str, log: bool = False, exact: float | None = None
+    series: Series,
+    axis: str,
+    *,
+    times: float,
+    unit: str,
+    log: bool = False,
+    near: bool = False,
+    exact: float | None = None,
 ) -> dict[str, Any]:
     """Energy against `axis`: inverse (of χ), truncation or variance.
 
@@ -65,6 +73,7 @@ def figure(
         times: turns the totals into the shown unit.
         unit: of the vertical axis, in words.
         log: is the horizontal axis logarithmic?
+        near: is only the neighbourhood of the limit shown, as far as the last three points reach?
         exact: a known exact total, drawn as a line.
     """
     pairs = [
@@ -78,27 +87,35 @@ def figure(
     data = [_points(pairs, axis)]
     positive = [x for x in xs if x > 0]
     if (fit := fit_of(series, axis)) is not None and positive:
-        at = grid(min(positive) / 3, 1.1 * max(xs), log) if log else grid(0, 1.05 * max(xs), log)
+        far = 1.05 * max(xs if not near else xs[-LAST:])
+        at = grid(min(positive) / 3, far, log) if log else grid(0, far, log)
         data.insert(0, _fit(fit, axis, at, times))
     shapes, annotations, levels = _guides(series, times, exact)
-    energies = [y for _, y, _ in pairs] + levels
-    room = 0.08 * (max(energies) - min(energies)) or 1e-9
+    in_sight = pairs[-LAST:] if near else pairs
     layout = {
-        "xaxis": {
-            "title": {"text": X_TITLES[axis]},
-            "type": "log" if log else "linear",
-            **({} if log else {"rangemode": "tozero", "range": [-0.02 * max(xs), 1.06 * max(xs) or 1.0]}),
-        },
-        "yaxis": {
-            "title": {"text": unit},
-            "hoverformat": ".8f",
-            "exponentformat": "none",
-            "autorangeoptions": {"include": [min(energies) - room, max(energies) + room]},
-        },
+        "xaxis": {"title": {"text": X_TITLES[axis]}, "type": "log" if log else "linear"},
+        "yaxis": {"title": {"text": unit}, "hoverformat": ".8f", "exponentformat": "none"},
         "shapes": shapes,
         "annotations": annotations,
     }
+    _ranges(layout, [x for x, _, _ in in_sight], [y for _, y, _ in in_sight] + levels, log, near)
     return {"data": data, "layout": layout, "words": _words(pairs, axis, unit)}
+
+
+def _ranges(layout: dict[str, Any], xs: Sequence[float], ys: Sequence[float], log: bool, near: bool) -> None:
+    """The limit at 0 is in sight, and so are the lines that Plotly would leave out."""
+    low, high = min(ys), max(ys)
+    room = 0.08 * (high - low) or 1e-9
+    if near:
+        layout["yaxis"]["range"] = [low - room, high + room]
+    else:
+        layout["yaxis"]["autorangeoptions"] = {"include": [low - room, high + room]}
+    right = max(xs) or 1.0
+    if log and near:
+        positive = [x for x in xs if x > 0] or [right]
+        layout["xaxis"]["range"] = [math.log10(min(positive) / 2), math.log10(1.3 * right)]
+    elif not log:
+        layout["xaxis"]["range"] = [-0.02 * right, 1.06 * right]
 
 
 def _points(pairs: Sequence[tuple[float, float, Mapping[str, Any]]], axis: str) -> dict[str, Any]:

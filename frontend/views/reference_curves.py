@@ -17,6 +17,7 @@ LIVE = (("energy", "Energy"), ("truncation_error", "Discarded weight"), ("max_en
 HEIGHT = 300
 X_AXES = {"Discarded weight": "truncation", "Variance": "variance"}
 AXES = {"Linear": False, "Log": True}
+SIGHTS = {"All points": False, "Near the limit": True}
 
 
 def _grid(*cells: Any, wide: int) -> Any:
@@ -68,6 +69,8 @@ class SeriesPlots:
         small: dict[str, Any] = {"size": "small", "margin": 0, "sx": TOGGLE_SX}
         self.x = pmui.RadioButtonGroup(options=X_AXES, value=view.x, description="Axis of the right plot", **small)
         self.log = pmui.RadioButtonGroup(options=AXES, value=view.log, description="Scale of that axis", **small)
+        self.near = pmui.RadioButtonGroup(options=SIGHTS, value=view.near, description="What is in sight", **small)
+        self.near.link(view, value="near", bidirectional=True)
         self.x.link(view, value="x", bidirectional=True)
         self.log.link(view, value="log", bidirectional=True)
         self.words = pn.pane.HTML(
@@ -77,12 +80,12 @@ class SeriesPlots:
             "", sizing_mode="stretch_width", margin=(4, 16, 14, 16), stylesheets=[details.TABLE_CSS]
         )
         self.title = pmui.Typography("", variant="body2", margin=0)
-        tools = [self.title, self.x, self.log]
+        tools = [self.title, self.near, self.x, self.log]
         self.panel = theme.card(
             _grid(self.inverse, self.other, wide=6), self.words, self.points, title="DMRG series", tools=tools,
             visible=False,
         )  # fmt: skip
-        view.param.watch(lambda *events: self._draw(), ["x", "log"])
+        view.param.watch(lambda *events: self._draw(), ["x", "log", "near"])
 
     def show(
         self, series: Mapping[str, Any] | None, *, times: float = 1.0, unit: str = "", exact: float | None = None
@@ -97,7 +100,7 @@ class SeriesPlots:
             return
         series, times, unit, exact = self._shown
         axis, log = self._view.x, self._view.log
-        options: dict[str, Any] = {"times": times, "unit": unit, "exact": exact}
+        options: dict[str, Any] = {"times": times, "unit": unit, "exact": exact, "near": self._view.near}
         self.inverse.figure = reference_series.figure(series, "inverse", **options)
         heading = "Against the discarded weight" if axis == "truncation" else "Against the variance"
         missing = "No abscissa above 0 is known." if log else "It is not known for this series."

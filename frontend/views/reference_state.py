@@ -14,10 +14,10 @@ PAGE_ROWS = 12
 FACETS = ("hamiltonian", "lattice", "method", "bound", "origin")
 FRESH_SECONDS = 0.9
 # Parameter -> its name in the address.
-URL: Mapping[str, str] = {
-    "tab": "tab", "search": "q", **{name: name for name in FACETS}, "sort": "sort", "page": "page", "row": "row",
-    "key": "key", "job": "job", "scale": "scale", "units": "units", "x": "x", "log": "log", "compute": "compute",
-    "system": "system",
+URL: Mapping[str, str] = {"search": "q"} | {
+    name: name
+    for name in ("tab", *FACETS, "sort", "page", "row", "key", "job", "scale", "units", "x", "log", "near", "compute",
+                 "system")
 }  # fmt: skip
 
 
@@ -40,6 +40,7 @@ class ReferencesView(param.Parameterized):
     units = param.Selector(default="spin", objects=["spin", "pauli"])
     x = param.Selector(default="truncation", objects=["truncation", "variance"], doc="Axis of the second DMRG plot.")
     log = param.Boolean(default=False, doc="Logarithmic axis of the second DMRG plot.")
+    near = param.Boolean(default=False, doc="Only the neighbourhood of the limit in the DMRG plots.")
     compute = param.String(default="", doc="Id of a run whose system fills the form.")
     system = param.String(default="", doc="JSON of a system that fills the form.")
 

@@ -24,10 +24,11 @@ const STYLE = `
   tr.row:focus-visible { outline: 2px solid var(--panel-primary-color, #1f5fa8); outline-offset: -2px; }
   th > button:focus-visible { outline: 2px solid var(--panel-primary-color, #1f5fa8); outline-offset: -2px; }
   .right { text-align: right; }
+  .sub { display: none; font-size: 12px; }
   @container (max-width: 1000px) { .wide { display: none; } }
   @container (max-width: 700px) { .middle { display: none; } }
   @container (max-width: 480px) { .narrow { display: none; } td, th > span, th > button { padding: 0 6px; }
-    th > span, th > button { padding-block: 7px; } td { white-space: normal; height: 44px; } }`;
+    th > span, th > button { padding-block: 7px; } td { white-space: normal; height: 46px; line-height: 1.3; } .sub { display: block; } }`;
 
 class DataTable {
   constructor(model, el) {
