@@ -25,6 +25,7 @@ from nqs_core.reference.exact import MEMORY_LIMIT, Labels
 CHI = (25, 50, 100, 200)
 BUDGET = 3600.0  # CPU seconds of a series
 MAX_SITES, MAX_CHI = 512, 10_000
+SAME = 1e-11  # error of a coupling below which the MPO is the Hamiltonian
 TICK_SECONDS = 0.2
 STOP_SECONDS = 1.5  # for the end after SIGTERM; then the process is killed
 MISSING = "DMRG needs TeNPy, the extra `dmrg` of this package: pip install 'spinscope[dmrg]'"
@@ -117,7 +118,8 @@ def plan(
     charge = dmrg_model.conserved(strings)
     start = dmrg_model.start(hamiltonian.lattice, order, strings, charge, labels, ground_sz)
     onsite, couplings = dmrg_model.operators(strings, charge)
-    dimension = dmrg_model.mpo_dimension(n, couplings)
+    channels = _channels(n, strings, charge, dmrg_model.mpo_dimension(n, couplings))
+    dimension = channels.dimension if channels else dmrg_model.mpo_dimension(n, couplings)
     seconds = tuple(_USUAL_SWEEPS * _sweep_seconds(n, min(c, 2 ** (n // 2)), dimension, charge) for c in chosen)
     largest = min(chosen[-1], 2 ** (n // 2))
     n_bytes = 8.0 * largest**2 * (n * (2 + dimension) + 40 * dimension)
@@ -132,9 +134,23 @@ def plan(
     job = {
         "n_sites": n, "charge": charge, "onsite": onsite, "couplings": couplings, "start": start, "chi": chosen,
         "seconds": seconds, "budget_seconds": budget, "max_sweeps": _MAX_SWEEPS,
-        "tolerance": tolerance(hamiltonian.lattice),
+        "tolerance": tolerance(hamiltonian.lattice), "channels": _as_lists(channels),
     }  # fmt: skip
     return Plan(n, chosen, charge, dimension, seconds, n_bytes, job)
+
+
+def _channels(n: int, strings: dmrg_model.Strings, charge: str | None, explicit: int) -> dmrg_model.Channels | None:
+    """A smaller MPO than that of dimension `explicit`, which has a state for every waiting operator; None: no such."""
+    matrix = None if charge == "Sz" else dmrg_model.ising_couplings(n, strings)
+    found = None if matrix is None else dmrg_model.compress(matrix)
+    return found if found and found.dimension < explicit else None
+
+
+def _as_lists(channels: dmrg_model.Channels | None) -> dict[str, Any] | None:
+    if channels is None:
+        return None
+    matrices = {name: [m.tolist() for m in getattr(channels, name)] for name in ("last", "onward")}
+    return {**matrices, "exact": channels.error < SAME}
 
 
 def _bond_dimensions(n: int, chi: Sequence[int] | None) -> tuple[int, ...]:

@@ -1,8 +1,12 @@
-"""A Hamiltonian's Pauli strings on the chain of a matrix product state: order, conserved charge, start, operators."""
+"""A Hamiltonian's Pauli strings on the chain of a matrix product state: order, conserved charge, start, operators.
+
+Couplings between all pairs, as of long-range models, share few channels from each site to the next.
+"""
 
 import itertools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +16,8 @@ from nqs_core.operators import Terms
 from nqs_core.reference.exact import Labels
 
 _NAMES = {"X": "Sigmax", "Y": "Sigmay", "Z": "Sigmaz"}
+MAX_CHANNELS = 16
+_EXACT, _ROUGH = 1e-12, 1e-4  # singular values that are left out, relative to the largest coupling
 _EXCHANGED = {"X": "Sigmaz", "Y": "Sigmay", "Z": "Sigmax"}  # turned by π about x + z; Y changes its sign
 Strings = dict[tuple[int, ...], dict[str, float]]  # Pauli letters and coefficients by positions in rising order
 
@@ -62,8 +68,11 @@ def start(
 ) -> list[str]:
     """A product state in the sector, site by site; in the basis of x where z and x are exchanged."""
     n = lattice.n_sites
-    if labels.momentum is not None:
-        raise ConfigError("DMRG knows no momentum: leave sector.momentum away, or use exact diagonalisation")
+    if labels.momentum is not None or labels.point_group is not None:
+        raise ConfigError(
+            "DMRG knows no momentum and no point group: leave sector.momentum and sector.point_group away, or use "
+            "exact diagonalisation"
+        )
     if charge != "Sz":
         if labels.sz is not None:
             raise ConfigError(f"sector.sz = {labels.sz:g} needs a Hamiltonian that conserves S^z")
@@ -116,3 +125,61 @@ def mpo_dimension(n: int, couplings: Sequence[Sequence]) -> int:
         change[i] += 1
         change[j] -= 1
     return 2 + int(np.cumsum(change).max())
+
+
+class Channels(NamedTuple):
+    """Couplings V_ij = v_i W_i+1 ... W_j-1 u_j between sites i < j, in matrices of a few channels.
+
+    last[j]: u_j, what each channel into site j ends with. onward[j]: W_j, from the channels into site j to those out
+    of it, with v_j as a last row. error: largest difference from the couplings.
+    """
+
+    last: list[np.ndarray]
+    onward: list[np.ndarray]
+    error: float
+
+    @property
+    def dimension(self) -> int:
+        """Of the MPO: the channels of the widest cut, and 2."""
+        return 2 + max(w.shape[1] for w in self.onward)
+
+
+def ising_couplings(n: int, strings: Strings) -> np.ndarray | None:
+    """The upper triangle of V where σᶻσᶻ are the only couplings."""
+    matrix = np.zeros((n, n))
+    for where, row in strings.items():
+        if len(where) == 2:
+            if set(row) != {"ZZ"}:
+                return None
+            matrix[where] = row["ZZ"]
+    return matrix
+
+
+def compress(matrix: np.ndarray) -> Channels:
+    """The fewest channels through each cut: the singular values of the block of V that couples its two sides.
+
+    Exact to rounding with up to 16 channels (any couplings of 32 sites need no more); beyond, singular values below
+    1e-4 of the largest coupling are left out. A ring with r^-α needs N / 2 channels for the last digit, because its
+    couplings have a cusp at N / 2.
+    """
+    n, largest = len(matrix), float(np.abs(matrix).max())
+    waiting, before = np.zeros((0, n)), np.zeros((0, 0))  # couplings to come, and of earlier sites, by channel
+    last, onward = [], []
+    error = 0.0
+    for site in range(n):
+        ends = waiting[:, 0]
+        error = max(error, float(np.abs(before @ ends - matrix[:site, site]).max(initial=0.0)))
+        last.append(ends)
+        if site == n - 1:
+            break
+        stacked = np.concatenate([waiting[:, 1:], matrix[site : site + 1, site + 1 :]])
+        left, values, right = np.linalg.svd(stacked, full_matrices=False)
+        kept = int(np.count_nonzero(values > _EXACT * largest))
+        if kept > MAX_CHANNELS:
+            kept = max(MAX_CHANNELS, int(np.count_nonzero(values > _ROUGH * largest)))
+        kept = max(kept, 1)
+        step = left[:, :kept]
+        onward.append(step)
+        before = np.concatenate([before @ step[:-1], step[-1:]])
+        waiting = values[:kept, None] * right[:kept]
+    return Channels(last, onward, error)

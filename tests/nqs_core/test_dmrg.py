@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from nqs_core import reference
 from nqs_core.config import parse
 from nqs_core.errors import ConfigError, NQSError, TooLargeError
-from nqs_core.reference import dmrg
+from nqs_core.reference import dmrg, dmrg_model
 
 
 def config(on, shape, name, couplings, sector=None):
@@ -29,6 +30,8 @@ SMALL = [
     ("chain", {"length": 8}, "tfim", {"h": -0.7}, {"spin_flip": -1}, "parity"),
     ("chain", {"length": 8}, "tfim", {"h": -0.7, "h_z": 0.3}, None, None),
     ("chain", {"length": 8}, "long_range_tfim", {"J": 2.0, "alpha": 2.0}, None, "parity"),
+    ("all_to_all", {"size": 8}, "spin_glass", {"model": "sherrington_kirkpatrick"}, None, "parity"),
+    ("kagome", {"extent": [2, 2]}, "tfim", {"J": -1.0, "h_z": 0.2}, None, None),
     ("chain", {"length": 9, "periodic": False}, "heisenberg", {}, None, "Sz"),
     ("square", {"extent": [3, 4], "periodic": [True, False]}, "xxz", {"Delta": 0.5}, {"sz": 1}, "Sz"),
     ("chain", {"length": 6}, "custom", {"strings": "0.7 X0 Y3\n-1 Y4 X1\n0.5 Z2 X5\n1 Y0\n-0.3 X2"}, None, None),
@@ -50,6 +53,71 @@ def test_majumdar_ghosh_ends_in_one_product_of_dimers():
     [found] = points(reference.plan_dmrg(config("chain", {"length": 16}, "j1j2", {"J1": 1.0, "J2": 0.5})))
     assert (found.chi, found.chi_used) == (256, 2)
     assert found.energy == pytest.approx(-6.0, abs=1e-7)
+
+
+def couplings_of(channels):
+    """V_ij from the channels, product by product."""
+    n = len(channels.last)
+    matrix = np.zeros((n, n))
+    for i in range(n - 1):
+        row = channels.onward[i][-1]
+        for j in range(i + 1, n):
+            matrix[i, j] = row @ channels.last[j]
+            if j < n - 1:
+                row = row @ channels.onward[j][:-1]
+    return matrix
+
+
+def power_law(n, alpha):
+    distance = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    return np.triu(np.maximum(1, np.minimum(distance, n - distance)) ** -alpha, 1)
+
+
+def test_few_channels_carry_all_couplings():
+    for matrix, dimension in (
+        (np.triu(np.random.default_rng(0).normal(size=(12, 12)), 1), 8),
+        (power_law(16, 4.0), 10),
+        (power_law(16, 0.0), 3),
+        (np.triu(np.ones((9, 9)), 1) - np.triu(np.ones((9, 9)), 2), 3),
+    ):
+        found = dmrg_model.compress(matrix)
+        assert found.dimension == dimension
+        np.testing.assert_allclose(couplings_of(found), matrix, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "alpha", "error"), [(150, 4.0, 1e-8), (150, 2.0, 1e-5), (60, 2.0, 1e-4)])
+def test_what_the_channels_leave_out_is_known(n, alpha, error):
+    matrix = power_law(n, alpha)
+    found = dmrg_model.compress(matrix)
+    assert found.dimension == 18
+    assert np.abs(couplings_of(found) - matrix).max() == pytest.approx(found.error, rel=1e-6, abs=1e-13)
+    assert found.error < error
+
+
+@pytest.mark.parametrize("J", [-2.0, 4.75])
+def test_long_range_ring_of_16(J):
+    system = config("chain", {"length": 16}, "long_range_tfim", {"J": J, "alpha": 4.0})
+    plan = reference.plan_dmrg(system)
+    assert plan.mpo_dimension == 10
+    [found] = points(plan)
+    exact = reference.compute(system, method="exact")[0].energy
+    assert exact - 1e-10 < found.energy < exact + 1e-8
+
+
+def test_approximate_channels_still_give_an_upper_bound_with_the_exact_couplings(monkeypatch):
+    monkeypatch.setattr(dmrg_model, "MAX_CHANNELS", 3)
+    monkeypatch.setattr(dmrg_model, "_ROUGH", 1e-2)
+    system = config("chain", {"length": 12}, "long_range_tfim", {"J": 4.75, "alpha": 2.0})
+    plan = reference.plan_dmrg(system)
+    assert plan.mpo_dimension == 6
+    assert not plan.job["channels"]["exact"]
+    events = [event for event in dmrg.Job(plan).events() if event is not None]
+    sweep, found = events[-2:]
+    assert isinstance(found, dmrg.Point)
+    exact = reference.compute(system, method="exact")[0].energy
+    assert exact < found.energy < exact + 1e-3
+    assert abs(sweep.energy - exact) > 10 * (found.energy - exact)  # of the approximate couplings
+    assert found.variance is None
 
 
 def test_a_series_falls_and_its_reference_says_what_it_is():
