@@ -3,10 +3,17 @@
 from nqs_core.config import Spec
 from nqs_core.hamiltonians import HAMILTONIANS
 from nqs_core.lattices import LATTICES
+from nqs_core.lattices.crystal import Crystal
 
 
 def lattice(name, **params):
     return LATTICES.build(Spec(name=name, params=params))
+
+
+def crystal(name, **params):
+    found = lattice(name, **params)
+    assert isinstance(found, Crystal)
+    return found
 
 
 def hamiltonian(name, on, **params):

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from nqs_core.lattices import characters, symmetry
-from tests.nqs_core.test_symmetry import crystal
+from tests.nqs_core.small import crystal
 
 
 def by_kind(lat, symbol):

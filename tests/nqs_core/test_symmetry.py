@@ -169,9 +169,8 @@ def shift_projector(lat, m):
     n, k = lat.n_sites, np.array(m) / lat.extent
     counts = [e if p else 1 for e, p in zip(lat.extent, lat.periodicity, strict=True)]
     shifts = list(itertools.product(*map(range, counts)))
-    rows = (
-        np.exp(-2j * np.pi * np.dot(k, s)) * np.eye(n)[perm] for s, perm in zip(shifts, lat.translations(), strict=True)
-    )
+    steps = zip(shifts, lat.translations(), strict=True)
+    rows = (np.exp(-2j * np.pi * np.dot(k, shift)) * np.eye(n)[perm] for shift, perm in steps)
     return sum(rows, start=np.zeros((n, n), complex)) / len(shifts)
 
 
