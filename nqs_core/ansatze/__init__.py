@@ -2,11 +2,17 @@
 
 from nqs_core.ansatze.arnn import ARNN
 from nqs_core.ansatze.base import Ansatz, AutoregressiveAnsatz, LocalUpdates
+from nqs_core.ansatze.convnext import ConvNeXt
 from nqs_core.ansatze.jastrow import Jastrow
 from nqs_core.ansatze.mlp import MLP
 from nqs_core.ansatze.rbm import RBM
+from nqs_core.ansatze.rescnn import ResCNN
+from nqs_core.ansatze.vit import ViT
 from nqs_core.registry import Registry
 
-ANSATZE = Registry[Ansatz]("ansatz", {"jastrow": Jastrow, "rbm": RBM, "mlp": MLP, "arnn": ARNN})
+ANSATZE = Registry[Ansatz](
+    "ansatz",
+    {"jastrow": Jastrow, "rbm": RBM, "mlp": MLP, "rescnn": ResCNN, "convnext": ConvNeXt, "vit": ViT, "arnn": ARNN},
+)
 
 __all__ = ["ANSATZE", "Ansatz", "AutoregressiveAnsatz", "LocalUpdates"]

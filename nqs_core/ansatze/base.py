@@ -106,6 +106,11 @@ class Ansatz(ABC):
     def log_psi(self, params: Params, sigma: Sigma) -> Inexact[Array, ""]:
         """log ψ_θ(σ): real when ψ > 0, complex otherwise."""
 
+    @property
+    def steps(self) -> tuple[int, ...] | None:
+        """Cells along every axis after which a translation leaves ψ as it is; None: no translation does."""
+        return None
+
     def local_updates(self) -> LocalUpdates:
         """Full forward passes; a network with something faster returns its own."""
         return FullForward(self)

@@ -1,9 +1,15 @@
-"""What several networks share: types of numbers and the activation of Boltzmann machines."""
+"""What several networks share: types of numbers, activations, layers and heads."""
 
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, Literal
 
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact
+from jaxtyping import Array, Float, Inexact
+
+Head = Literal["real", "complex"]
 
 
 def dtype_of(precision: str, complex: bool = False) -> Any:
@@ -18,3 +24,104 @@ def log_cosh(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
     # cosh is even: the half plane Re x >= 0 is enough, and there exp(-2x) is bounded.
     right = jnp.where(x.real < 0, -x, x) if jnp.iscomplexobj(x) else jnp.abs(x)
     return right + jnp.log(0.5 + 0.5 * jnp.exp(-2 * right))
+
+
+def log_mean_exp(x: Inexact[Array, "*shape"]) -> Inexact[Array, ""]:
+    """log of the mean of exp x over all entries, without overflow.
+
+    Where the terms cancel to 0 exactly, what rounding would have left stands for it, so that nothing becomes infinite.
+    """
+    top = jax.lax.stop_gradient(jnp.max(x.real))
+    total = jnp.mean(jnp.exp(x - top.astype(x.dtype)))
+    tiny = jnp.asarray(jnp.finfo(x.dtype).eps, x.dtype)
+    return top.astype(x.dtype) + jnp.log(jnp.where(total == 0, tiny, total))
+
+
+def dense(features: int, dtype: Any, **changes: Any) -> nn.Dense:
+    """A dense layer on the last axis in the given precision."""
+    return nn.Dense(features, dtype=dtype, param_dtype=dtype, precision="highest", **changes)
+
+
+def layer_norm(dtype: Any, **changes: Any) -> nn.LayerNorm:
+    """Normalisation over the last axis, which keeps it local in space."""
+    return nn.LayerNorm(dtype=dtype, param_dtype=dtype, use_fast_variance=False, **changes)
+
+
+def small(width: float = 0.01) -> Callable[..., Array]:
+    """Normal initial weights so small that the first state is close to uniform."""
+    return nn.initializers.normal(width)
+
+
+class Convolution(nn.Module):
+    """y_r = Σ_d K_d x_{r+d} + b over the cells of a lattice: circular along periodic axes, zeros beyond open ends.
+
+    `depthwise`: every channel has a filter of its own. x: (*extent, channels).
+    """
+
+    features: int
+    kernel: int
+    periodicity: tuple[bool, ...]
+    dtype: Any
+    depthwise: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*extent n_in"]) -> Float[Array, "*extent n_out"]:
+        return nn.Conv(
+            self.features,
+            (self.kernel,) * len(self.periodicity),
+            padding="VALID",
+            feature_group_count=self.features if self.depthwise else 1,
+            dtype=self.dtype,
+            param_dtype=self.dtype,
+            precision="highest",
+            name="conv",
+        )(pad(x, self.kernel // 2, self.periodicity))
+
+
+def pad(x: Array, width: int, periodicity: tuple[bool, ...]) -> Array:
+    """`width` more cells at both ends of every axis but the last: images along periodic axes, zeros at open ends."""
+    for axis, periodic in enumerate(periodicity):
+        widths = [(width, width) if a == axis else (0, 0) for a in range(x.ndim)]
+        x = jnp.pad(x, widths, mode="wrap" if periodic else "constant")
+    return x
+
+
+class ResponseNorm(nn.Module):
+    """Global response normalisation, y = x + γ x N / mean(N) + β with N_c = (Σ_r x_rc²)^½ over the lattice.
+
+    Source: Woo et al., arXiv:2301.00808.
+    """
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*extent n"]) -> Float[Array, "*extent n"]:
+        gamma = self.param("scale", nn.initializers.zeros, x.shape[-1:], self.dtype)
+        beta = self.param("bias", nn.initializers.zeros, x.shape[-1:], self.dtype)
+        axes = tuple(range(x.ndim - 1))
+        norm = jnp.sqrt(jnp.sum(x**2, axis=axes) + 1e-6)
+        along = (1,) * len(axes)
+        factor = (1 + gamma * norm / jnp.mean(norm)).reshape(*along, -1)
+        return x * factor + beta.reshape(*along, -1)
+
+
+class LogCoshHead(nn.Module):
+    """log ψ = Σ_a log 2cosh(LN(W_r z) + i LN(W_i z))_a with z = LN(x); the real head has no second term.
+
+    The scales of the inner normalisations start below 1, so that the first state is close to uniform.
+    """
+
+    head: Head
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, " n"]) -> Inexact[Array, ""]:
+        n = x.shape[-1]
+        start = nn.initializers.constant(0.5)
+        z = layer_norm(self.dtype, name="norm")(x)
+        parts = [
+            layer_norm(self.dtype, scale_init=start, name=f"norm_{part}")(dense(n, self.dtype, name=part)(z))
+            for part in (("real", "imag") if self.head == "complex" else ("real",))
+        ]
+        out = jax.lax.complex(*parts) if len(parts) == 2 else parts[0]
+        return jnp.sum(log_cosh(out)) + jnp.asarray(n * math.log(2), out.dtype)

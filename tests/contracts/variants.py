@@ -11,7 +11,14 @@ from nqs_core.lattices import LATTICES, Lattice
 from nqs_core.registry import Registry
 from nqs_core.sector import Sector
 
-SMALL = {"rbm": {"alpha": 1}, "mlp": {"hidden": [6, 5]}, "arnn": {"features": 3}}
+SMALL = {
+    "rbm": {"alpha": 1},
+    "mlp": {"hidden": [6, 5]},
+    "arnn": {"features": 3},
+    "rescnn": {"channels": 4, "blocks": 1},
+    "convnext": {"channels": 6, "blocks": 1},
+    "vit": {"features": 6, "layers": 1, "heads": 2},
+}
 
 
 def variants(registry: Registry[Any], small: dict[str, dict[str, Any]] = SMALL) -> list[Spec]:
