@@ -22,6 +22,7 @@ code{font-size:12px;overflow-wrap:anywhere}
 """
 )
 SAFE_LINK = re.compile(r"https?://[^\s\"'<>]+")
+NEW_TAB = "target='_blank' rel='noopener noreferrer'"
 DOI = re.compile(r"doi:(10\.\d{4,9}/[^\s,;]+)")
 
 
@@ -30,15 +31,18 @@ def link(url: str | None) -> str:
     target = (url or "").strip()
     if not SAFE_LINK.fullmatch(target):
         return esc(target)
-    return f"<a href='{esc(target)}' target='_blank' rel='noopener noreferrer'>{esc(target)}</a>"
+    return f"<a href='{esc(target)}' {NEW_TAB}>{esc(target)}</a>"
 
 
 def source(row: ReferenceRow) -> str:
     """The full citation, with its DOI as a link."""
-    shown = esc(row.get("source") or text.NONE)
-    return DOI.sub(
-        lambda m: f"<a href='https://doi.org/{m[1]}' target='_blank' rel='noopener noreferrer'>{m[0]}</a>", shown
-    )
+    cited = str(row.get("source") or text.NONE)
+    parts, end = [], 0
+    for found in DOI.finditer(cited):
+        target = esc(f"https://doi.org/{found[1]}")
+        parts += [esc(cited[end : found.start()]), f"<a href='{target}' {NEW_TAB}>{esc(found[0])}</a>"]
+        end = found.end()
+    return "".join((*parts, esc(cited[end:])))
 
 
 def reference(row: ReferenceRow, scale: str, units: str) -> str:

@@ -60,7 +60,7 @@ class FocusPanel:
         about = theme.card(head, self.detail)
         self.others = theme.card(self.same, title="Energies of this level")
         self.grid = pmui.Grid(
-            pmui.Grid(about, size={"xs": 12, "lg": 6}), pmui.Grid(self.others, size={"xs": 12, "lg": 6}),
+            pmui.Grid(about, size={"xs": 12, "lg": 5}), pmui.Grid(self.others, size={"xs": 12, "lg": 7}),
             container=True, spacing=0, sizing_mode="stretch_width", margin=0, visible=False,
         )  # fmt: skip
         return [self.grid, self.series.panel, self.confirm.box]

@@ -1,5 +1,6 @@
 """One visitor's choices on the page of the references, and the computations that all visitors see."""
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -68,7 +69,7 @@ class ReferencesView(param.Parameterized):
                 words = given.get(short, "")
                 value: Any = words == "1" if kind is bool else words
                 if kind is int:
-                    value = int(words) if words.isascii() and words.isdigit() and int(words[:9]) > 0 else None
+                    value = int(words) if re.fullmatch(r"[1-9][0-9]{0,5}", words) else None
                 if words and value is not None and value in getattr(self.param[name], "objects", [value]):
                     found[name] = value
             self.param.update(**found)

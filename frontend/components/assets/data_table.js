@@ -28,7 +28,8 @@ const STYLE = `
   @container (max-width: 1000px) { .wide { display: none; } }
   @container (max-width: 700px) { .middle { display: none; } }
   @container (max-width: 480px) { .narrow { display: none; } td, th > span, th > button { padding: 0 6px; }
-    th > span, th > button { padding-block: 7px; } td { white-space: normal; height: 46px; line-height: 1.3; } .sub { display: block; } }`;
+    th > span, th > button { padding-block: 7px; } td { white-space: normal; height: 46px; line-height: 1.3; } td.right { white-space: nowrap; }
+    .sub { display: block; } }`;
 
 class DataTable {
   constructor(model, el) {
