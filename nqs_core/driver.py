@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
 
 from nqs_core import estimators, measurement, statistics
-from nqs_core.errors import DivergedError
+from nqs_core.errors import ConfigError, DivergedError
 from nqs_core.events import Event, MetricsEvent, SnapshotEvent, StateEvent
 from nqs_core.measurement import Measured
 from nqs_core.operators import compile
@@ -24,6 +24,7 @@ WINDOW = 64  # draws per chain that the diagnostics of the chains look back on
 SNAPSHOT_CHAINS = 8
 SNAPSHOT_SECONDS = 0.4
 TRAIN, MEASURE = 0, 1
+REMEASURE = 2**31 - 1  # sets the random numbers of later measurements apart
 
 
 class VMCState(NamedTuple):
@@ -67,6 +68,44 @@ def init(problem: Problem, seed: int) -> VMCState:
     )
 
 
+def blank(problem: Problem) -> VMCState:
+    """A state of the right structure and nothing in it, which costs no sampling: what a checkpoint is read into."""
+
+    def zeros(leaf: jax.ShapeDtypeStruct) -> Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.key(0)
+        return jnp.zeros(leaf.shape, leaf.dtype)
+
+    return jax.tree.map(zeros, jax.eval_shape(lambda: init(problem, 0)))
+
+
+def remeasure(problem: Problem, trained: VMCState, seed: int) -> VMCState:
+    """A state from which `run` measures a trained state once more, with fresh random numbers.
+
+    `problem` is that of the run with other observables or another number of final samples; `trained` is a state of the
+    run itself, `checkpoint.latest(folder, blank(problem.build(config of the run)))`. A checkpoint of the new run is
+    read into `blank(problem)`.
+
+    Raises:
+        ConfigError: `trained` is of another network or sampler.
+    """
+    fresh = blank(problem)
+    for part in ("params", "sampler"):
+        shapes = [jax.tree.map(lambda x: (x.shape, x.dtype), getattr(state, part)) for state in (fresh, trained)]
+        if shapes[0] != shapes[1]:
+            raise ConfigError(f"the state to measure has other {part} than this configuration")
+    return fresh._replace(
+        phase=jnp.asarray(MEASURE, jnp.int32),
+        step=trained.step,
+        # A stream of its own: the run has used those of its seed.
+        key=jax.random.fold_in(jax.random.key(seed), REMEASURE),
+        params=trained.params,
+        sampler=trained.sampler,
+        optimizer=trained.optimizer,
+        window=jnp.full_like(fresh.window, jnp.nan),
+    )
+
+
 def _sample(
     problem: Problem, key: PRNGKeyArray, state: VMCState
 ) -> tuple[Samples, Any, SamplerInfo, Inexact[Array, "n_chains n_draws"]]:
@@ -102,14 +141,20 @@ def step(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
     return state, Metrics(scalars, samples)
 
 
-@jax.jit
 def measure(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
     """One more batch of fresh samples at fixed parameters."""
+    state, metrics = _measure_energy(problem, state)
+    # Compiled for the live observables already.
+    values = measurement.group_means(problem, state.params, metrics.samples)
+    return state._replace(measured=measurement.add_observables(state.measured, values)), metrics
+
+
+@jax.jit
+def _measure_energy(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
     key, key_sample = jax.random.split(state.key)
     samples, sampler, info, e_loc = _sample(problem, key_sample, state)
     window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
-    values = measurement.chain_means(problem, state.params, samples)
-    measured = measurement.add(state.measured, e_loc, samples.log_weight, values, info)
+    measured = measurement.add(state.measured, e_loc, samples.log_weight, info)
     scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window) | info.scalars
     return state._replace(key=key, sampler=sampler, measured=measured, window=window), Metrics(scalars, samples)
 
@@ -140,7 +185,7 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
         state = state._replace(seconds=state.seconds + scalars["step_seconds"])
         scalars["batch"] = float(state.measured.n_batches)  # a resumed run measures some of them again
         yield MetricsEvent(step=int(state.step), phase="measure", scalars=scalars), state
-    result = measurement.result(problem, state.measured) | {
+    result = measurement.result(problem, state.measured, state.params) | {
         "n_steps": int(state.step),
         "seconds": float(state.seconds),
     }
@@ -150,7 +195,8 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
 def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Event, VMCState]]:
     last_snapshot = -np.inf
     compiling = True
-    every = max(1, n_steps // 50)
+    assert problem.config is not None
+    every = problem.config.observe_every or max(1, n_steps // 50)
     while int(state.step) < n_steps:
         started = time.perf_counter()
         before = state
@@ -166,8 +212,9 @@ def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Ev
         if k % every == 0 or k == n_steps:
             means, arrays = measurement.live(problem, before.params, metrics.samples)
             scalars |= {name: value for name, value in means.items() if np.isfinite(value)}
-        if measurement.divergence_due(problem, k, n_steps):
-            scalars |= measurement.divergence(problem, before.params, state.sampler, jax.random.fold_in(state.key, 1))
+        if measurement.exact_due(problem, k):
+            key = jax.random.fold_in(state.key, 1)
+            scalars |= measurement.against_exact(problem, before.params, state.sampler, key)
         yield MetricsEvent(step=k, phase="train", scalars=scalars, arrays=arrays), state
         if started - last_snapshot > SNAPSHOT_SECONDS or k == n_steps:
             last_snapshot = started

@@ -6,23 +6,25 @@ from jaxtyping import Array, Inexact, Int8
 
 from nqs_core.ansatze.base import Ansatz, Cache, LocalUpdates, Prepared
 from nqs_core.operators import LocalOperator
+from nqs_core.sector import Sector
 from nqs_core.types import Params, Sigma
 
 CHUNK = 4096  # configurations evaluated at once: bounds the memory of caches and activations
 
 
 def local_value(
-    operator: LocalOperator, updates: LocalUpdates, prepared: Prepared, cache: Cache, sigma: Sigma
+    operator: LocalOperator,
+    updates: LocalUpdates,
+    prepared: Prepared,
+    cache: Cache,
+    sigma: Sigma,
+    sector: Sector,
 ) -> Inexact[Array, ""]:
-    """O_loc(σ) = ⟨σ|O|σ⟩ + Σ_k ⟨σ|O|flip(σ, k)⟩ ψ(flip(σ, k)) / ψ(σ)."""
+    """O_loc(σ) = ⟨σ|O|σ⟩ + Σ_k ⟨σ|O|flip(σ, k)⟩ ψ(flip(σ, k)) / ψ(σ), ψ = 0 outside the sector."""
     diagonal = operator.diagonal(sigma)
     if len(operator.moves) == 0:
         return diagonal
-    mel = operator.mel(sigma)
-    allowed = mel != 0
-    ratios = updates.log_ratios(prepared, cache, sigma, jnp.asarray(operator.moves), allowed)
-    # A ratio of a forbidden move may be anything: it must not meet a zero as infinity.
-    return diagonal + jnp.sum(mel * jnp.exp(jnp.where(allowed, ratios, 0)))
+    return diagonal + jnp.sum(_moved(operator, updates, prepared, cache, sigma, sector))
 
 
 def local_values(
@@ -33,6 +35,45 @@ def local_values(
     prepared = updates.prepare(params)
 
     def one(s: Sigma) -> Inexact[Array, ""]:
-        return local_value(operator, updates, prepared, updates.cache(prepared, s), s)
+        return local_value(operator, updates, prepared, updates.cache(prepared, s), s, ansatz.sector)
 
     return jax.vmap(one)(sigma) if len(sigma) <= CHUNK else jax.lax.map(one, sigma, batch_size=CHUNK)
+
+
+def resolved_values(
+    operator: LocalOperator, ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"]
+) -> Inexact[Array, "n n_rows"]:
+    """The local values of the sums of the k-th strings of all terms, for every k, from one call of `log_ratios`.
+
+    All terms of the operator have n_rows strings.
+    """
+    updates = ansatz.local_updates()
+    prepared = updates.prepare(params)
+
+    def one(s: Sigma) -> Inexact[Array, " n_rows"]:
+        diagonal = operator.diagonal_rows(s)
+        if len(operator.moves) == 0:
+            return diagonal
+        moved = _moved(operator, updates, prepared, updates.cache(prepared, s), s, ansatz.sector)
+        return diagonal + jnp.sum(moved.reshape(-1, operator.n_rows), axis=0)
+
+    return jax.vmap(one)(sigma) if len(sigma) <= CHUNK else jax.lax.map(one, sigma, batch_size=CHUNK)
+
+
+def _moved(
+    operator: LocalOperator,
+    updates: LocalUpdates,
+    prepared: Prepared,
+    cache: Cache,
+    sigma: Sigma,
+    sector: Sector,
+) -> Inexact[Array, " n_moves"]:
+    """⟨σ|O|flip(σ, k)⟩ ψ(flip(σ, k)) / ψ(σ) for every move k."""
+    mel, moves = operator.mel(sigma), jnp.asarray(operator.moves)
+    allowed = mel != 0
+    if sector.sz is not None:
+        # A network may give anything outside the sector of its run.
+        allowed &= jnp.sum(jnp.where(moves < 0, 0, sigma[moves]), axis=1, dtype=jnp.int32) == 0
+    ratios = updates.log_ratios(prepared, cache, sigma, moves, allowed)
+    # A ratio of a forbidden move may be anything: it must not meet a zero as infinity.
+    return jnp.where(allowed, mel, 0) * jnp.exp(jnp.where(allowed, ratios, 0))

@@ -1,5 +1,6 @@
 """From samples to numbers with error bars: live diagnostics and the final measurement."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -7,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
 
-from nqs_core import estimators, statistics
-from nqs_core.operators import compile
+from nqs_core import statistics
+from nqs_core.observables import averages
 from nqs_core.problem import Problem
+from nqs_core.reference.ground_space import ground_space
 from nqs_core.samplers.base import SamplerInfo, Samples
 from nqs_core.samplers.exact import basis_index, log_amplitudes, probabilities
 from nqs_core.types import Params
 
 JSD_SAMPLES = 25_600
-JSD_MAX_STATES = 2**16
+MAX_SITES, MAX_STATES = 20, 2**16  # of what is enumerated
 JSD_MAX_FLOOR = 0.2  # above this the finite-sample floor says more about the sample size than about the sampler
-PAIRS = 2**24  # spin pairs that observables may hold at once
 
 
 class Measured(NamedTuple):
@@ -28,23 +29,21 @@ class Measured(NamedTuple):
     imaginary: Float[Array, ""]  # weighted sum of their squared imaginary parts
     log_weights: Float[Array, "n_batches n_chains n_draws"]
     acceptance: Float[Array, ""]  # sum over batches
-    sums: dict[str, Float[Array, "n_chains ..."]]  # of each observable's chain means over batches
+    sums: dict[str, Float[Array, "n_groups ..."]]  # of the means of each group of chains over batches
 
 
 def empty(problem: Problem, n_chains: int, n_draws: int) -> Measured:
     """Room for the configured number of final samples, rounded up to whole batches."""
     assert problem.config is not None
     n_batches = -(-problem.config.measure // (n_chains * n_draws))
-    sigma = jax.ShapeDtypeStruct((problem.n_sites,), jnp.int8)
-    shapes = jax.eval_shape(lambda s: _diagonal(problem, s), sigma)
-    names = {name: s.shape for name, s in shapes.items()} | dict.fromkeys(_terms(problem), ())
+    shapes = averages.shapes(problem.observables, problem.n_sites, n_chains)
     return Measured(
         n_batches=jnp.asarray(0, jnp.int64),
         energies=jnp.zeros((n_batches, n_chains, n_draws)),
         imaginary=jnp.asarray(0.0, jnp.float64),
         log_weights=jnp.zeros((n_batches, n_chains, n_draws)),
         acceptance=jnp.asarray(0.0, jnp.float64),
-        sums={name: jnp.zeros((n_chains, *shape)) for name, shape in names.items()},
+        sums={name: jnp.zeros(shape) for name, shape in shapes.items()},
     )
 
 
@@ -70,85 +69,57 @@ def energy_scalars(
     return out | chains
 
 
-def _terms(problem: Problem) -> dict[str, Any]:
-    return {name: terms for o in problem.observables for name, terms in o.terms().items()}
-
-
-def _diagonal(problem: Problem, sigma: Any) -> dict[str, Float[Array, "..."]]:
-    return {name: value for o in problem.observables for name, value in o.diagonal(sigma).items()}
-
-
 @jax.jit
-def chain_means(problem: Problem, params: Params, samples: Samples) -> dict[str, Float[Array, "n_chains ..."]]:
-    """Every observable's mean over the draws of each chain."""
-    n_chains, n_draws, n_sites = samples.sigma.shape
-    flat = samples.sigma.reshape(-1, n_sites)
-    chunk = max(1, min(len(flat), PAIRS // n_sites**2))
-    values = jax.lax.map(lambda s: _diagonal(problem, s), flat, batch_size=chunk)
-    for name, terms in _terms(problem).items():
-        values[name] = estimators.local_values(compile(terms, n_sites), problem.ansatz, params, flat).real
-    weight = jnp.exp(samples.log_weight)
-
-    def mean(value: Float[Array, " n ..."]) -> Float[Array, "n_chains ..."]:
-        per_draw = value.reshape(n_chains, n_draws, -1).astype(jnp.float64)
-        return jnp.mean(weight[..., None] * per_draw, axis=1).reshape(n_chains, *value.shape[1:])
-
-    return {name: mean(value) for name, value in values.items()}
+def group_means(problem: Problem, params: Params, samples: Samples) -> dict[str, Float[Array, "n_groups ..."]]:
+    """Every observable's mean over the draws of each group of chains."""
+    return averages.group_means(problem.observables, problem.ansatz, params, samples)
 
 
 def live(problem: Problem, params: Params, samples: Samples) -> tuple[dict[str, float], dict[str, Any]]:
-    """Observables of one batch for the stream: scalars, and arrays with their errors."""
+    """Observables of one batch for the stream: scalars and arrays with their errors, of what is finite."""
     scalars: dict[str, float] = {}
     arrays: dict[str, Any] = {}
-    for name, (mean, error) in _estimates(problem, jax.device_get(chain_means(problem, params, samples))).items():
-        if mean.ndim == 0:
-            scalars |= {name: float(mean), f"{name}_error": float(error)}
-        else:
-            arrays |= {name: mean.tolist(), f"{name}_error": error.tolist()}
+    values = jax.device_get(group_means(problem, params, samples))
+    for name, (mean, error) in averages.estimates(problem.observables, values).items():
+        for key, value in ((name, mean), (f"{name}_error", error)):
+            if not np.all(np.isfinite(value)):
+                continue
+            if value.ndim == 0:
+                scalars[key] = float(value)
+            else:
+                arrays[key] = _short(value).tolist()
     return scalars, arrays
 
 
-def _estimates(problem: Problem, values: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Mean and standard error of every quantity from its chain means, derived ones by the jackknife."""
-    out = {name: _mean_and_error(value) for name, value in values.items()}
-    scalars = {name: value for name, value in values.items() if value.ndim == 1}
-    n = len(next(iter(scalars.values()), ()))
-    means = {name: np.asarray(value.mean()) for name, value in scalars.items()}
-    left_out = {name: (value.sum() - value) / max(n - 1, 1) for name, value in scalars.items()}
-    for observable in problem.observables:
-        replicas = observable.derived(left_out)
-        for name, value in observable.derived(means).items():
-            error = np.sqrt((n - 1) * np.var(replicas[name])) if n > 1 else np.nan
-            out[name] = (value, np.asarray(error))
-    return out
-
-
-def _mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Chains are independent of each other: the spread of their means holds the autocorrelation within them."""
-    spread = np.std(values, axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
-    return np.asarray(np.mean(values, axis=0)), np.asarray(spread / np.sqrt(len(values)))
+def _short(values: np.ndarray) -> np.ndarray:
+    """Seven digits of the largest: many arrays are stored in a run."""
+    largest = np.max(np.abs(values), initial=0.0)
+    return np.round(values, 7 - math.ceil(math.log10(largest))) if largest > 0 else values
 
 
 def add(
     measured: Measured,
     e_loc: Inexact[Array, "n_chains n_draws"],
     log_weight: Float[Array, "n_chains n_draws"],
-    values: dict[str, Float[Array, "n_chains ..."]],
     info: SamplerInfo,
 ) -> Measured:
-    """`measured` with one more batch."""
+    """`measured` with the energies of one more batch."""
     k = measured.n_batches
-    return Measured(
+    return measured._replace(
         n_batches=k + 1,
         energies=measured.energies.at[k].set(e_loc.real),
         imaginary=measured.imaginary + jnp.sum(jnp.exp(log_weight) * e_loc.imag**2),
         log_weights=measured.log_weights.at[k].set(log_weight),
         acceptance=measured.acceptance + info.scalars.get("acceptance", jnp.nan),
-        sums={name: measured.sums[name] + value for name, value in values.items()},
     )
 
 
-def result(problem: Problem, measured: Measured) -> dict[str, Any]:
+def add_observables(measured: Measured, values: dict[str, Float[Array, "n_groups ..."]]) -> Measured:
+    """`measured` with the observables of one more batch."""
+    return measured._replace(sums={name: measured.sums[name] + value for name, value in values.items()})
+
+
+def result(problem: Problem, measured: Measured, params: Params) -> dict[str, Any]:
     """The final numbers of a run: plain floats, None for what does not apply."""
     n_batches, n_chains, _ = measured.energies.shape
     chains = jnp.moveaxis(measured.energies, 0, 1).reshape(n_chains, -1)
@@ -158,15 +129,6 @@ def result(problem: Problem, measured: Measured) -> dict[str, Any]:
         tau, r_hat = _number(statistics.autocorrelation_time(chains)), _number(statistics.split_r_hat(chains))
     e = statistics.estimate(chains, log_weights, tau or 0.0)
     energy, variance = float(e.mean), float(e.variance + measured.imaginary / chains.size)
-    axes = {name: values for o in problem.observables for name, values in o.axes().items()}
-    observables = {}
-    averages = {name: np.asarray(value) / n_batches for name, value in measured.sums.items()}
-    for name, (mean, error) in _estimates(problem, averages).items():
-        if not np.all(np.isfinite(mean)):
-            continue  # such as the Binder cumulant of a magnetisation that vanishes identically
-        observables[name] = {"mean": mean.tolist(), "error": error.tolist()}
-        if name in axes:
-            observables[name]["axis"] = axes[name].tolist()
     return {
         "energy": energy,
         "energy_error": float(e.error),
@@ -178,35 +140,83 @@ def result(problem: Problem, measured: Measured) -> dict[str, Any]:
         "r_hat": r_hat,
         "tau": tau,
         "ess": float(e.ess),
-        "observables": observables,
+        "infidelity": final_infidelity(problem, params),
+        "observables": _observables(problem, {k: np.asarray(v) / n_batches for k, v in measured.sums.items()}),
     }
+
+
+def _observables(problem: Problem, values: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Mean, error (None for a single chain) and axis of every quantity that has a value."""
+    axes = {name: axis for o in problem.observables for name, axis in o.axes().items()}
+    out: dict[str, Any] = {}
+    for name, (mean, error) in averages.estimates(problem.observables, values).items():
+        known = np.all(np.isfinite(error))
+        out[name] = {"mean": mean.tolist(), "error": error.tolist() if known else None}
+        if name in axes:
+            out[name]["axis"] = axes[name].tolist()
+    return out
 
 
 def _number(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def divergence_due(problem: Problem, step: int, n_steps: int) -> bool:
-    """About a dozen times a run, on systems that can be enumerated."""
-    every = max(1, n_steps // 12)
-    return problem.n_sites <= 20 and problem.sector.size <= JSD_MAX_STATES and (step % every == 0 or step == n_steps)
+def is_enumerable(problem: Problem) -> bool:
+    """Whether exact |ψ|² and the exact ground states are compared with."""
+    return problem.n_sites <= MAX_SITES and problem.sector.size <= MAX_STATES
 
 
-def divergence(problem: Problem, params: Params, sampler: Any, key: PRNGKeyArray) -> dict[str, float]:
-    """Jensen-Shannon divergence of a separate draw from exact |ψ|², and the floor of a perfect sampler.
+def exact_due(problem: Problem, step: int) -> bool:
+    """Where the system can be enumerated, at the interval of the observables if it is given, else a dozen times."""
+    assert problem.config is not None
+    every, n_steps = problem.config.observe_every, problem.config.n_steps
+    return is_enumerable(problem) and (step % (every or max(1, n_steps // 12)) == 0 or step == n_steps)
 
-    Empty where the floor exceeds 0.2. The chains of the run are left alone.
+
+def infidelity(problem: Problem, log_psi: Inexact[np.ndarray, " size"]) -> float | None:
+    """1 - |⟨φ₀|ψ⟩|² / ⟨ψ|ψ⟩ from log ψ on the enumerated sector; of a degenerate level the whole space counts.
+
+    φ₀ is of the run's H, Marshall rotation included; None where finding it takes too long.
     """
-    values = jax.device_get(_divergence(problem, params, sampler, key))
-    if not values["jsd_floor"] <= JSD_MAX_FLOOR:
-        return {}
-    return {name: float(value) for name, value in values.items()}
+    ground = ground_space(problem.hamiltonian, problem.sector)
+    if ground is None:
+        return None
+    psi = np.exp(log_psi.astype(np.complex128) - np.max(log_psi.real))
+    psi /= np.linalg.norm(psi)
+    # The part outside, not 1 - overlap: it keeps its digits when it is small.
+    return float(np.linalg.norm(psi - ground @ (ground.conj().T @ psi)) ** 2)
+
+
+def against_exact(problem: Problem, params: Params, sampler: Any, key: PRNGKeyArray) -> dict[str, float]:
+    """Infidelity; Jensen-Shannon divergence of a separate draw from exact |ψ|², and the floor of a perfect sampler.
+
+    No divergence where the floor exceeds 0.2. The chains of the run are left alone.
+    """
+    values, log_psi = jax.device_get(_divergence(problem, params, sampler, key))
+    out = {name: float(value) for name, value in values.items()} if values["jsd_floor"] <= JSD_MAX_FLOOR else {}
+    found = infidelity(problem, log_psi)
+    return out if found is None else out | {"infidelity": found}
+
+
+def final_infidelity(problem: Problem, params: Params) -> float | None:
+    """`infidelity` of the final state, None where the system is not enumerable."""
+    if not is_enumerable(problem):
+        return None
+    return infidelity(problem, np.asarray(_log_psi(problem, params)))
 
 
 @jax.jit
-def _divergence(problem: Problem, params: Params, sampler: Any, key: PRNGKeyArray) -> dict[str, Float[Array, ""]]:
+def _log_psi(problem: Problem, params: Params) -> Inexact[Array, " size"]:
+    return log_amplitudes(problem.ansatz, params, problem.sector)
+
+
+@jax.jit
+def _divergence(
+    problem: Problem, params: Params, sampler: Any, key: PRNGKeyArray
+) -> tuple[dict[str, Float[Array, ""]], Inexact[Array, " size"]]:
     n_rounds = -(-JSD_SAMPLES // problem.sampler.n_samples)
-    p = probabilities(log_amplitudes(problem.ansatz, params, problem.sector))
+    log_psi = log_amplitudes(problem.ansatz, params, problem.sector)
+    p = probabilities(log_psi)
 
     def draw(state: Any, key: PRNGKeyArray) -> tuple[Any, tuple[Array, Array]]:
         samples, state, _ = problem.sampler.sample(key, problem.ansatz, params, state)
@@ -217,4 +227,4 @@ def _divergence(problem: Problem, params: Params, sampler: Any, key: PRNGKeyArra
     _, (index, log_weight) = jax.lax.scan(draw, sampler, jax.random.split(key_draw, n_rounds))
     drawn = statistics.empirical(index.reshape(-1), len(p), log_weight.reshape(-1))
     floor = statistics.jensen_shannon_floor(key_floor, p, index.size)
-    return {"jsd": statistics.jensen_shannon(drawn, p), "jsd_floor": floor}
+    return {"jsd": statistics.jensen_shannon(drawn, p), "jsd_floor": floor}, log_psi

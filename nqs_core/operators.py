@@ -49,6 +49,19 @@ class LocalOperator:
             (jnp.sum(c * _product(sigma, signs)) for signs, c in self._diagonal), start=jnp.zeros((), jnp.float64)
         )
 
+    @property
+    def n_rows(self) -> int:
+        """How many strings every term has; for operators that are read row by row."""
+        terms = [*self._diagonal, *(strings for group in self._groups for strings in group)]
+        rows = {len(signs) for signs, _ in terms}
+        if len(rows) != 1:
+            raise ValueError(f"terms of {sorted(rows)} strings cannot be read row by row")
+        return rows.pop()
+
+    def diagonal_rows(self, sigma: Sigma) -> Float[Array, " n_rows"]:
+        """⟨σ|·|σ⟩ of the k-th strings of all terms together, for every k."""
+        return sum((c * _product(sigma, signs) for signs, c in self._diagonal), start=jnp.zeros(self.n_rows))
+
     def mel(self, sigma: Sigma) -> Inexact[Array, " n_moves"]:
         """⟨σ|H|flip(σ, moves[k])⟩, exactly 0 where forbidden."""
         rows = [sum(c * _product(sigma, signs) for signs, c in strings) for strings in self._groups]

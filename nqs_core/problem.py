@@ -57,6 +57,8 @@ jax.tree_util.register_dataclass(
 def with_defaults(config: RunConfig) -> RunConfig:
     """`config` with sampler, optimizer, observables and every parameter spelled out.
 
+    The default observables are those that exist on the system and are cheap at its size.
+
     Raises:
         ConfigError: an unknown name or parameter.
     """
@@ -71,10 +73,20 @@ def with_defaults(config: RunConfig) -> RunConfig:
         ("optimizer", OPTIMIZERS, optimizer),
     )
     specs = {family: Spec(name=s.name, params=registry.params(s)) for family, registry, s in families}
-    names = list(OBSERVABLES) if config.observables is None else config.observables
+    names = _all_that_apply(config) if config.observables is None else config.observables
     for name in names:
         OBSERVABLES[name]
     return config.model_copy(update={**specs, "observables": names})
+
+
+def _all_that_apply(config: RunConfig) -> list[str]:
+    lattice = LATTICES.build(config.lattice)
+    hamiltonian = HAMILTONIANS.build(config.hamiltonian, lattice=lattice)
+    return [
+        name
+        for name, cls in OBSERVABLES.items()
+        if lattice.n_sites <= cls.default_sites and not cls.unavailable(lattice, hamiltonian)
+    ]
 
 
 def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
@@ -110,7 +122,7 @@ def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
         ansatz=ansatz,
         sampler=SAMPLERS.build(config.sampler, lattice=lattice, sector=sector),
         optimizer=OPTIMIZERS.build(config.optimizer, n_steps=float(config.n_steps)),
-        observables=tuple(OBSERVABLES.build(Spec(name=n), lattice=lattice) for n in config.observables),
+        observables=tuple(_observable(n, hamiltonian, sector) for n in config.observables),
         config=config,
     )
     if (need := memory_bytes(problem)) > limit:
@@ -165,6 +177,14 @@ def warnings(problem: Problem) -> list[str]:
                 "rotation on a bipartite lattice."
             )
     return out
+
+
+def _observable(name: str, hamiltonian: Hamiltonian, sector: Sector) -> Observable:
+    lattice = hamiltonian.lattice
+    observable = OBSERVABLES.build(Spec(name=name), lattice=lattice, hamiltonian=hamiltonian, sector=sector)
+    if reason := observable.unavailable(lattice, hamiltonian):
+        raise ConfigError(f"observable {name!r} is not available here: {reason}")
+    return observable
 
 
 def _hold(shapes: Any, lattice: Lattice, limit: int) -> None:

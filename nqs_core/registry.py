@@ -22,18 +22,21 @@ def param(default: Any = dataclasses.MISSING, *, help: str, unit: str = "", titl
     )
 
 
-def context(default: Any = dataclasses.MISSING) -> Any:
-    """A field that `problem.build` fills (lattice, sector, precision, ...): no user's parameter."""
-    return dataclasses.field(default=default, kw_only=True, repr=False)
+def context(default: Any = dataclasses.MISSING, *, traced: bool = False) -> Any:
+    """A field that `problem.build` fills (lattice, sector, precision, ...): no user's parameter.
+
+    `traced`: a component whose couplings stay traced, such as the Hamiltonian.
+    """
+    return dataclasses.field(default=default, kw_only=True, repr=False, metadata={"traced": traced})
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(param, context, dataclasses.field))
 def component(cls: type[T]) -> type[T]:
-    """A frozen dataclass and pytree: fields of type `Coupling` are traced leaves, all others are static."""
+    """A frozen dataclass and pytree: fields of type `Coupling` and traced context are children, all others static."""
     cls = dataclasses.dataclass(frozen=True)(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-    traced = [f.name for f in fields if f.type is Coupling]
-    static = [f.name for f in fields if f.type is not Coupling]
+    traced = [f.name for f in fields if f.type is Coupling or f.metadata.get("traced")]
+    static = [f.name for f in fields if f.name not in traced]
     return jax.tree_util.register_dataclass(cls, data_fields=traced, meta_fields=static)
 
 

@@ -1,19 +1,15 @@
-"""Spin-spin correlations against distance."""
+"""Spin-spin correlations against distance, and as a map of all pairs."""
 
 from functools import lru_cache
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nqs_core.errors import TooLargeError
 from nqs_core.lattices.base import Lattice
-from nqs_core.observables.base import Observable
-from nqs_core.operators import Terms
+from nqs_core.observables.base import Numbers, Observable, Quantities, require_sites
 from nqs_core.registry import component, context
-from nqs_core.types import Sigma
-
-MAX_SITES = 10_000  # the table of distances takes 0.8 GB
 
 
 @lru_cache(maxsize=32)
@@ -35,26 +31,35 @@ class Correlation(Observable):
     """
 
     lattice: Lattice = context()
+    default_sites: ClassVar[int] = 1024
+    max_sites: ClassVar[int] = 10_000  # the table of distances takes 0.8 GB
 
     def __post_init__(self) -> None:
-        n = self.lattice.n_sites
-        if n > MAX_SITES:
-            raise TooLargeError(
-                f"observable 'correlation': the distances of {n} sites take {8e-9 * n * n:.3g} GB; the limit is "
-                f"{MAX_SITES} sites; name other observables"
-            )
+        require_sites(Correlation, "correlation", self.lattice, 8.0)
 
-    def diagonal(self, sigma: Sigma) -> dict[str, Float[Array, " n_r"]]:
+    def pairs(self, correlations: Float[Array, "n_sites n_sites"]) -> Quantities:
         r, index = shells(self.lattice)
-        pairs = (sigma[:, None] * sigma[None, :]).reshape(-1).astype(jnp.float32)
         counts = np.bincount(index, minlength=len(r))
-        return {"correlation": jnp.zeros(len(r), jnp.float32).at[index].add(pairs) / counts}
+        return {"correlation": jnp.zeros(len(r)).at[index].add(correlations.reshape(-1)) / counts}
 
-    def derived(self, means: dict[str, Float[np.ndarray, "..."]]) -> dict[str, Float[np.ndarray, "..."]]:
-        return {}
-
-    def axes(self) -> dict[str, Float[np.ndarray, "n ..."]]:
+    def axes(self) -> Numbers:
         return {"correlation": shells(self.lattice)[0]}
 
-    def terms(self) -> dict[str, tuple[Terms, ...]]:
-        return {}
+
+@component
+class CorrelationMap(Observable):
+    """C(i, j) = ⟨σᶻᵢ σᶻⱼ⟩ of every pair of sites, not connected; C(i, i) = 1.
+
+    Raises:
+        TooLargeError: more than 256 sites.
+    """
+
+    lattice: Lattice = context()
+    default_sites: ClassVar[int] = 64
+    max_sites: ClassVar[int] = 256  # a map is stored with every look at it
+
+    def __post_init__(self) -> None:
+        require_sites(CorrelationMap, "correlation_map", self.lattice)
+
+    def pairs(self, correlations: Float[Array, "n_sites n_sites"]) -> Quantities:
+        return {"correlation_map": correlations}

@@ -2,10 +2,9 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from nqs_core.lattices.base import Lattice
-from nqs_core.observables.base import Observable
+from nqs_core.observables.base import Numbers, Observable, Quantities
 from nqs_core.operators import Terms
 from nqs_core.registry import component, context
 from nqs_core.types import Sigma
@@ -22,7 +21,7 @@ class Magnetisation(Observable):
 
     lattice: Lattice = context()
 
-    def diagonal(self, sigma: Sigma) -> dict[str, Float[Array, ""]]:
+    def diagonal(self, sigma: Sigma) -> Quantities:
         m = jnp.mean(sigma, dtype=jnp.float64)
         out = {
             "magnetisation": m,
@@ -36,13 +35,10 @@ class Magnetisation(Observable):
             out["staggered_magnetisation_squared"] = staggered**2
         return out
 
-    def derived(self, means: dict[str, Float[np.ndarray, "..."]]) -> dict[str, Float[np.ndarray, "..."]]:
+    def derived(self, means: Numbers, errors: Numbers) -> Numbers:
         # At Sz = 0 the magnetisation vanishes identically and the ratio does not exist.
         second = np.where(means["magnetisation_squared"] > 0, means["magnetisation_squared"], np.nan)
         return {"binder_cumulant": np.asarray(1 - means["magnetisation_fourth"] / (3 * second**2))}
-
-    def axes(self) -> dict[str, Float[np.ndarray, "n ..."]]:
-        return {}
 
     def terms(self) -> dict[str, tuple[Terms, ...]]:
         n = self.lattice.n_sites
