@@ -77,11 +77,11 @@ def total_energy(job: dict[str, Any], psi: MPS, mpo: MPO) -> float:
     if job["channels"] is None or job["channels"]["exact"]:
         return float(np.real(mpo.expectation_value(psi)))
     name = job["couplings"][0][0]
-    correlations = np.real(psi.correlation_function(name, name))
+    correlations = np.real(np.asarray(psi.correlation_function(name, name)))
     local: dict[str, np.ndarray] = {}
     for operator, _, _ in job["onsite"]:
         if operator not in local:
-            local[operator] = np.real(psi.expectation_value(operator))
+            local[operator] = np.real(np.asarray(psi.expectation_value(operator)))
     energy = sum(coefficient * local[operator][site] for operator, site, coefficient in job["onsite"])
     return float(energy + sum(coefficient * correlations[i, j] for _, _, i, j, coefficient in job["couplings"]))
 

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nqs_core import reference
 from nqs_core.ansatze.base import flip
+from nqs_core.config import Spec, System
 from nqs_core.errors import ConfigError
 from nqs_core.hamiltonians import HAMILTONIANS
 from nqs_core.operators import compile, conserves_sz, masks, to_dense, to_sparse
@@ -36,6 +38,15 @@ def test_the_matrix_is_the_formula_and_hermitian(name, on, shape, couplings):
     found = to_dense(model.terms(), sector)
     np.testing.assert_allclose(found, expected, atol=1e-12)
     np.testing.assert_allclose(found, found.conj().T, atol=1e-12)
+
+
+@each_case
+@pytest.mark.parametrize("method", ["auto", "exact"])
+def test_the_lowest_levels_are_those_of_the_formula_with_multiplicity(name, on, shape, couplings, method):
+    _, expected = build(name, on, shape, couplings)
+    system = System(lattice=Spec(name=on, params=shape), hamiltonian=Spec(name=name, params=couplings))
+    found = reference.compute(system, 3, method)
+    np.testing.assert_allclose([level.energy for level in found], np.linalg.eigvalsh(expected)[:3], rtol=0, atol=1e-10)
 
 
 @each_case
