@@ -36,6 +36,7 @@ class Hub:
         self.loaded = False
         self._watchers = 0
         self._wake = asyncio.Event()
+        self._asked = 0.0
 
     def watch(self) -> None:
         """One more page is open."""
@@ -44,6 +45,11 @@ class Hub:
 
     def unwatch(self) -> None:
         self._watchers = max(0, self._watchers - 1)
+
+    @property
+    def stale(self) -> bool:
+        """Is what is known older than two questions? So it is after a time without any page."""
+        return time.monotonic() - self._asked > 2 * POLL_SECONDS
 
     def find(self, run: str) -> Run | None:
         return self.runs.get(run)
@@ -59,6 +65,7 @@ class Hub:
 
     async def refresh(self) -> None:
         """Ask for everything once. Never raises for what the API or the network does."""
+        self._asked = time.monotonic()
         try:
             health = await self.client.health()
             if self.catalog is None or health.get("boot") != self.health.get("boot"):

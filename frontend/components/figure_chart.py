@@ -14,7 +14,7 @@ class FigureChart(JSComponent):
 
     heading = param.String(default="", doc="Stands over the chart, beside the buttons that save it as PNG and SVG.")
     figure = param.Dict(default={}, doc="{data: traces, layout: axes, shapes, annotations, words: for screen readers}.")
-    note = param.String(default="", doc="Stands small in the corner: where the numbers come from.")
+    note = param.String(default="", doc="Stands small under the heading: where the numbers come from.")
     empty_text = param.String(default="No data yet.")
 
     _esm = bundle("figure_chart.js")

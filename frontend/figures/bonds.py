@@ -40,7 +40,8 @@ def bonds(q: Quantity, drawing: Mapping[str, Any]) -> Figure:
         "type": "scatter", "mode": "markers", "x": rounded(middle[:, 0]), "y": rounded(middle[:, 1]),
         "showlegend": False, "text": [_words(q, k) for k in range(len(q.mean))],
         "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"size": 7, "color": rounded(q.mean), "colorscale": SCALE, "cmin": low, "cmax": high,
+        "marker": {"size": 9,
+                "opacity": 0, "color": rounded(q.mean), "colorscale": SCALE, "cmin": low, "cmax": high,
                    "showscale": True, "colorbar": colour_bar("")},
     })  # fmt: skip
     traces.append({

@@ -1,8 +1,9 @@
-"""One run in detail, and several side by side, as HTML."""
+"""One run in detail, as HTML."""
 
 import html
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from frontend import theme
@@ -31,6 +32,9 @@ dt{color:color-mix(in srgb,var(--panel-on-surface-color) 72%,transparent)}
 dd{margin:0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 dl.wide{grid-template-columns:1fr max-content;margin-top:8px;padding-top:8px;border-top:1px solid color-mix(in srgb,var(--panel-on-surface-color) 10%,transparent)}
 dl.wide dd{text-align:right}
+dl.wide dd.all{grid-column:1/-1;text-align:left}
+h4{font-size:13px;font-weight:600;margin:12px 0 0}
+summary{cursor:pointer}
 .note{margin:10px 0 0;padding:7px 10px;border-radius:6px;background:color-mix(in srgb,var(--n) 12%,transparent);overflow-wrap:anywhere}
 .note ul{margin:6px 0 0;padding-left:18px}
 .origin{font-size:12px;overflow-wrap:anywhere}
@@ -68,52 +72,68 @@ def _headline(run: Run, scale: str) -> str:
     return f"<div class='big'>{text.with_error(energy, error)}<span class='unit'>{unit}, {final}</span></div>"
 
 
-def _against(run: Run, scale: str) -> str:
+def _against(run: Run, scale: str, nearest: str) -> str:
     reference = run.get("reference") or {}
     energy = text.finite(reference.get("energy"))
     if energy is None:
-        return "<div class='line quiet'>No reference energy is known for this system.</div>"
+        return f"<div class='line quiet'>{nearest or 'No reference energy is known for this system.'}</div>"
     n = (run.get("n_sites") or 1) if scale == "site" else 1
     sigma = text.finite(reference.get("uncertainty")) or 0.0
     value = text.with_error(energy / n, sigma / n if sigma > 1e-9 else None, 8)
-    line = f"<div class='line'>Reference <b>{value}</b> ({esc(reference.get('method', ''))})</div>"
+    sign = "≤ " if reference.get("bound") == "upper" else ""
+    line = f"<div class='line'>Reference <b>{sign}{value}</b> ({esc(reference.get('method', ''))})</div>"
     line += f"<div class='line quiet origin'>{esc(_origin(reference))}</div>"
     words, colour = text.verdict(run)
-    rel = text.finite(run.get("relative_error"))
-    if rel is not None:
-        said = f": {words}" if words else ""
-        line += f"<div class='line v-{colour}'>Relative error <b>{text.small(rel, 2)}</b>{said}</div>"
-    elif words:
-        line += f"<div class='line v-{colour}'>{words[:1].upper()}{words[1:]}</div>"
+    if words and not text.flagged(run):  # a flag has a note of its own
+        line += f"<div class='line v-{colour}'>{esc(words[:1].upper() + words[1:])}</div>"
     return line
 
 
 def _origin(reference: Mapping[str, Any]) -> str:
-    """What kind of number the reference is, how certain, and who found it."""
-    bound = str(reference.get("bound"))
-    parts = [{"exact": "Exact", "estimate": "Estimate", "upper": "Upper bound"}.get(bound, bound.capitalize())]
-    if sigma := text.finite(reference.get("uncertainty")):
-        kind = str(reference.get("uncertainty_kind") or "").replace("_", " ")
-        parts.append(f"E₀ uncertain by {text.small(sigma)}" + (f" ({kind})" if kind else ""))
-    source = str(reference.get("source") or "")
-    parts.append("computed here" if source.startswith("computed") else source)
-    return " · ".join(filter(None, parts))
+    """How certain the reference is, and who found it."""
+    source, sentence = str(reference.get("source") or ""), text.minus(str(reference.get("sentence") or ""))
+    origin = "computed here" if source.startswith("computed") else source
+    return " · ".join(filter(None, (sentence[:1].upper() + sentence[1:], origin)))
+
+
+def nearest(answer: Mapping[str, Any], n_sites: int, scale: str) -> str:
+    """What is known near a system without a reference: the same at other couplings, and rigorous bounds."""
+    n, unit = (n_sites or 1, "E/N") if scale == "site" else (1, "E")
+    parts = []  # the table's energies are in units of the leading coupling
+    for near in (answer.get("nearest") or [])[:2]:
+        row = near.get("row") or {}
+        per_site = text.finite(row.get("energy_per_site"))
+        if per_site is None:
+            continue
+        times = 1 if scale == "site" else n_sites
+        value = text.minus(f"{per_site * times:.6g}")
+        parts.append(f"{value} J at {near['coupling']} = {text.plain(near['value'])} ({row.get('method', '')})")
+    words = "No reference" + (f"; nearest: {'; '.join(parts)}" if parts else " is known for this system")
+    if between := answer.get("bracket"):
+        low, high = text.finite(between.get("lower")), text.finite(between.get("upper"))
+        if low is not None and high is not None:
+            words += f"; {unit} between {text.plain(low / n, 6)} and {text.plain(high / n, 6)}"
+        elif low is not None:
+            words += f"; {unit} ≥ {text.plain(low / n, 6)}"
+    return esc(words + ".")
 
 
 def _red_flag(run: Run) -> str:
     """No variational energy lies below the exact one: what it may be, the likeliest first."""
-    sigmas = text.below_exact(run)
-    if sigmas is None:
+    if not text.flagged(run):
         return ""
+    words, reference = text.verdict(run)[0].partition(":")[0], run.get("reference") or {}
     result = run.get("result") or {}
     r_hat = text.finite(result.get("r_hat")) or text.finite(run.get("r_hat"))
     mixed = "" if r_hat is None else f" Split R̂ is {text.plain(r_hat, 4)}" + (", above 1.01." if r_hat > 1.01 else ".")
+    estimate = "" if reference.get("bound") == "exact" else "<li>The reference is an estimate and may be too high.</li>"
     return (
-        f"<div class='note error'><b>{sigmas:.1f} σ below the exact energy.</b> "
-        "A variational energy cannot be lower, so the sampling or the comparison is at fault:<ul>"
+        f"<div class='note error'><b>{esc(words[:1].upper() + words[1:])}.</b> "
+        "A variational energy cannot be lower than the exact one. Likely causes:<ul>"
         f"<li>Chains that have not mixed: more sweeps per draw, a longer warm-up, or exact sampling.{mixed}</li>"
         "<li>Rare configurations of large weight are missed: more samples. A large variance hints at it.</li>"
-        "<li>The error is underestimated because draws are correlated: see τ and the effective samples.</li></ul></div>"
+        "<li>The error is underestimated because draws are correlated: see τ and the effective samples.</li>"
+        f"<li>The reference is of another sector or system.</li>{estimate}</ul></div>"
     )
 
 
@@ -150,7 +170,7 @@ def _progress(run: Run) -> str:
     )
 
 
-def _numbers(run: Run) -> str:
+def _numbers(run: Run, floor: float | None) -> str:
     result = run.get("result") or {}
 
     def pick(key: str) -> Any:
@@ -167,6 +187,7 @@ def _numbers(run: Run) -> str:
         ("τ (draws)", text.plain(pick("tau"), 3)),
         ("ESS/samples", text.plain(pick("ess"), 3)),
         ("JSD (bit)", text.small(pick("jsd"), 2)),
+        ("JSD floor", text.small(floor, 2)),
         ("Samples", text.count(samples)),
         ("Runtime", text.duration(seconds)),
         ("Device", esc(run.get("device") or text.NONE)),
@@ -182,86 +203,52 @@ def _numbers(run: Run) -> str:
 
 
 def _observables(result: Mapping[str, Any]) -> str:
-    """The final measurement's numbers with their error bars; curves belong into a plot."""
+    """The final measurement's numbers with their error bars; curves are under Observables."""
     found = result.get("observables") or {}
     rows = [
-        f"<dt>{esc(name.replace('_', ' ').capitalize())}</dt>"
-        f"<dd>{text.with_error(value['mean'], value.get('error'))}</dd>"
+        f"<dt>{esc(text.quantity(name))}</dt><dd>{text.with_error(value['mean'], value.get('error'))}</dd>"
         for name, value in found.items()
         if isinstance(value, Mapping) and text.finite(value.get("mean")) is not None
     ]
     return f"<dl class='wide'>{''.join(rows)}</dl>" if rows else ""
 
 
-def summary(run: Run, scale: str = "site", warnings: Sequence[str] = ()) -> str:
-    """Energy, reference, progress and diagnostics of one run."""
-    config = run.get("config") or {}
+def _measured(run: Run, scale: str) -> str:
+    """What was measured again after the run, newest first."""
+    lines = []
+    n, unit = ((run.get("n_sites") or 1), "E/N") if scale == "site" else (1, "E")
+    for entry in reversed(run.get("measurements") or []):
+        state, result = str(entry.get("state")), entry.get("result") or {}
+        energy, error = text.finite(result.get("energy")), text.finite(result.get("energy_error"))
+        shown = f"<span class='chip chip-{esc(state)}'>{esc(state)}</span>"
+        if energy is not None:
+            shown = f"{unit} <b>{text.with_error(energy / n, None if error is None else error / n)}</b>"
+        samples = result.get("n_samples_final") or entry.get("n_samples")
+        lines.append(f"<dt>{text.count(samples)} samples</dt><dd>{shown}</dd>{_more(result)}")
+    return f"<h4>Measured again</h4><dl class='wide'>{''.join(lines)}</dl>" if lines else ""
+
+
+def _more(result: Mapping[str, Any]) -> str:
+    found = _observables(result)
+    return f"<dd class='all'><details><summary>Observables</summary>{found}</details></dd>" if found else ""
+
+
+@dataclass(frozen=True)
+class More:
+    """What the list of runs does not say of a run: `floor` of its JSD, and HTML on what is known of its system."""
+
+    warnings: Sequence[str] = ()
+    floor: float | None = None
+    nearest: str = ""
+
+
+def summary(run: Run, scale: str = "site", more: More | None = None) -> str:
+    """Energy, reference, progress, diagnostics and measurements of one run."""
+    config, more = run.get("config") or {}, more or More()
     parts = [text.component(config, f) for f in ("ansatz", "sampler", "optimizer")]
     what = f"<div class='line quiet'>{esc(text.model(config))} · {esc(' · '.join(parts))}</div>"
-    notes = "".join(f"<div class='note warning'>{esc(w)}</div>" for w in warnings)
+    notes = "".join(f"<div class='note warning'>{esc(w)}</div>" for w in more.warnings)
     if run.get("error"):
         notes += f"<div class='note error'>{esc(run.get('error'))}</div>"
-    head = what + _headline(run, scale) + _against(run, scale)
-    return head + _red_flag(run) + _progress(run) + notes + _numbers(run)
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves of a nested configuration by dotted path; `params` goes without saying."""
-    if not isinstance(config, Mapping):
-        return {prefix: config}
-    out: dict[str, Any] = {}
-    for key, value in config.items():
-        out.update(flatten(value, f"{prefix}.{key}" if prefix else str(key)))
-    return out
-
-
-def differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
-    """The paths whose values differ between the runs; a missing value is None. The name is no part of it."""
-    flat = [{k.replace(".params", ""): v for k, v in flatten(r.get("config") or {}).items()} for r in runs]
-    paths = list(dict.fromkeys(p for f in flat for p in f if p != "name"))
-    table = [(p, [f.get(p) for f in flat]) for p in paths]
-    return [(p, values) for p, values in table if any(v != values[0] for v in values[1:])]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return text.NONE
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_cell(v) for v in value)
-    return esc(f"{value:g}" if isinstance(value, float) else value)
-
-
-def _head(runs: Sequence[Run], slots: Mapping[str, int]) -> str:
-    names = "".join(
-        f"<th><i class='dot c{slots.get(r['id'], 0) % 8}'></i>{esc(r.get('name') or r['id'][:8])}</th>" for r in runs
-    )
-    return f"<tr><th></th>{names}</tr>"
-
-
-def comparison(runs: Sequence[Run], slots: Mapping[str, int], scale: str = "site") -> str:
-    """What differs between the configurations of the selected runs, and what came out."""
-    if not runs:
-        return "<p>Tick runs in the table to compare them.</p>"
-    head = _head(runs, slots)
-    unit = "per site" if scale == "site" else "total"
-    lines: list[tuple[str, list[str]]] = [
-        (f"Energy {unit}", [text.with_error(*text.per_site(r, scale)) for r in runs]),
-        ("Relative error", [text.small(r.get("relative_error"), 2) for r in runs]),
-        ("Variance", [text.small(r.get("variance"), 2) for r in runs]),
-        ("V-score", [text.small(r.get("v_score"), 2) for r in runs]),
-        ("Acceptance", [text.plain(r.get("acceptance"), 3) for r in runs]),
-        ("Split R̂", [text.plain(r.get("r_hat"), 4) for r in runs]),
-        ("Steps", [f"{text.count(r.get('step'))} of {text.count(r.get('n_steps'))}" for r in runs]),
-        ("State", [esc(phase_words(r)) for r in runs]),
-    ]
-    body = "".join(f"<tr><td>{k}</td>{''.join(f'<td>{v}</td>' for v in vs)}</tr>" for k, vs in lines)
-    out = f"<h3>Results</h3><table>{head}{body}</table><h3>Differences in the configuration</h3>"
-    if len(runs) < 2:
-        return f"{out}<p>Select a second run to see what differs.</p>"
-    diff = differences(runs)
-    if not diff:
-        return f"{out}<p>The configurations are equal.</p>"
-    cells = "".join(f"<tr><td>{esc(p)}</td>{''.join(f'<td>{_cell(v)}</td>' for v in vs)}</tr>" for p, vs in diff)
-    return f"{out}<table>{head}{cells}</table>"
+    head = what + _headline(run, scale) + _against(run, scale, more.nearest)
+    return head + _red_flag(run) + _progress(run) + notes + _numbers(run, more.floor) + _measured(run, scale)

@@ -43,38 +43,40 @@ def wrapped(drawing: Mapping[str, Any]) -> set[tuple[int, int]]:
 
 
 class MomentumGrid:
-    """The momenta that a periodic lattice holds, looked up by place.
+    """Momenta on the grid Σ_a (m_a / L_a) b_a, looked up by place.
 
     Args:
-        vectors: reciprocal vectors (n_axes, n_axes).
-        counts: momenta along each axis.
-        momenta: (n_q, n_axes), those that have a value.
+        vectors: reciprocal vectors b_a (n_axes, n_axes).
+        counts: L_a, momenta along each axis of one zone.
+        momenta: (n_q, n_axes), those that have a value; more than one zone of them where the values do not repeat.
     """
 
     def __init__(self, vectors: Array, counts: Array, momenta: Array) -> None:
-        self._to_fraction = np.linalg.inv(vectors)
-        self._vectors = vectors
-        self._counts = counts
-        places = momenta @ self._to_fraction * counts
-        whole = np.round(places)
+        self._to_grid = np.linalg.inv(vectors) * counts
+        self._from_grid = np.linalg.inv(self._to_grid)
+        places = momenta @ self._to_grid
+        whole = np.round(places).astype(int)
         self.complete = bool(np.all(np.abs(places - whole) < 1e-4))
-        self._index = np.full(tuple(counts), -1)
-        for i, m in enumerate(whole.astype(int)):
-            for sign in (-1, 1):  # S(-q) = S(q)
-                self._index[tuple(sign * m % counts)] = i
+        self.repeats = len(momenta) <= np.prod(counts)
+        reach = np.abs(whole).max(axis=0)
+        self._size = counts if self.repeats else 2 * reach + 1
+        self._shift = np.zeros_like(reach) if self.repeats else reach
+        self._index = np.full(tuple(self._size), -1)
+        for sign in (-1, 1):  # S(-q) = S(q)
+            self._index[tuple(((sign * whole + self._shift) % self._size).T)] = np.arange(len(momenta))
 
     def nearest(self, points: Array) -> Array:
-        """For each point (n, n_axes) the index of the momentum that is nearest up to reciprocal vectors, -1: none."""
-        base = np.floor(points @ self._to_fraction * self._counts)
+        """For each point (n, n_axes) the index of the momentum that is nearest on the grid, -1: it has no value."""
+        base = np.floor(points @ self._to_grid).astype(int)
         best = np.full(len(points), np.inf)
-        found = np.full(len(points), -1)
-        for step in itertools.product((-1, 0, 1, 2), repeat=len(self._counts)):
-            m = base + np.array(step)
-            away = np.linalg.norm(points - (m / self._counts) @ self._vectors, axis=1)
+        found = np.zeros_like(base)
+        for step in itertools.product((-1, 0, 1, 2), repeat=base.shape[1]):
+            away = np.linalg.norm(points - (base + np.array(step)) @ self._from_grid, axis=1)
             closer = away < best - 1e-12
             best[closer] = away[closer]
-            found[closer] = self._index[tuple((m[closer].astype(int) % self._counts).T)]
-        return found
+            found[closer] = (base + np.array(step))[closer]
+        inside = self.repeats | np.all(np.abs(found) <= self._shift, axis=1)
+        return np.where(inside, self._index[tuple(((found + self._shift) % self._size).T)], -1)
 
 
 def in_zone(points: Array, vectors: Array) -> Array:

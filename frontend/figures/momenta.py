@@ -85,10 +85,11 @@ def _against_length(q: Quantity, momenta: np.ndarray) -> Figure:
 def _over_zone(q: Quantity, momenta: np.ndarray, vectors: np.ndarray, drawing: Mapping[str, Any]) -> Figure:
     """Each momentum of the finite lattice as the area that is nearer to it than to any other; nothing is smoothed."""
     traces = []
-    counts = np.where(drawing["periodicity"], drawing["extent"], 1)
-    grid = MomentumGrid(vectors, counts, momenta)
+    grid = MomentumGrid(vectors, np.array(drawing["extent"]), momenta)
     outline = np.array(drawing.get("zone") or _corners(momenta), float)
     low, high = outline.min(axis=0), outline.max(axis=0)
+    if not grid.repeats:
+        low, high = np.minimum(low, -np.abs(momenta).max(axis=0)), np.maximum(high, np.abs(momenta).max(axis=0))
     scale = colour_bar("")
     if grid.complete:
         traces.append(_raster(q, grid, vectors, low, high) | {"colorbar": scale})
@@ -122,7 +123,7 @@ def _raster(q: Quantity, grid: MomentumGrid, vectors: np.ndarray, low: np.ndarra
     x, y = (np.linspace(low[a], high[a], n[a]) for a in (0, 1))
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     found = grid.nearest(points)
-    values = np.where((found >= 0) & in_zone(points, vectors), q.mean[found], np.nan)
+    values = np.where((found >= 0) & (in_zone(points, vectors) | (not grid.repeats)), q.mean[found], np.nan)
     return {
         "type": "heatmap", "x": rounded(x), "y": rounded(y), "z": [rounded(row) for row in values.reshape(n[1], n[0])],
         "colorscale": "Viridis", "hoverinfo": "skip",

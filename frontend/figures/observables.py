@@ -3,7 +3,7 @@
 Names are open. What no figure here knows by name is drawn by its shape.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,7 @@ Figure = dict[str, Any]
 DIVERGING = [[0, "#0072B2"], [0.5, "background"], [1, "#D55E00"]]
 DASHES = ("solid", "dash", "dot", "dashdot")
 MAX_HOVER = 64  # sites of a map whose every cell tells its error
-TITLES = {
-    "correlation": "Correlation C(r)",
-    "correlation_map": "Correlation C(i, j)",
-    "structure_factor": "Structure factor S(q)",
-    "bond_energy": "Bond energies",
-}
+ORDER = ("correlation", "structure_factor", "correlation_map", "bond_energy")  # what one looks at first
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Quantity:
 
     @property
     def title(self) -> str:
-        return TITLES.get(self.name, self.name.replace("_", " ").capitalize())
+        return text.quantity(self.name)
 
     @property
     def kind(self) -> str:
@@ -156,3 +151,8 @@ def pairs(q: Quantity) -> list[tuple[float, float | None]]:
     """Mean and error of each entry."""
     errors = [None] * len(q.mean) if q.error is None else q.error.tolist()
     return list(zip(q.mean.tolist(), errors, strict=True))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """What one looks at first, then the others as they came."""
+    return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))

@@ -61,10 +61,13 @@ def _started(run: Run, now: float) -> tuple[float, str]:
 
 
 def _relative(run: Run, relative: float | None) -> str:
-    shown, sigmas = text.small(relative), text.below_exact(run)
-    if sigmas is None:
-        return shown
-    return f"<b class='flag' title='{sigmas:.1f} σ below the exact energy'>⚑ {shown}</b>"
+    shown, (words, _) = text.small(relative), text.verdict(run)
+    title = html.escape(words, quote=True)
+    if text.flagged(run):
+        return f"<b class='flag' title='{title}'>⚑ {shown}</b>"
+    if (run.get("verdict") or {}).get("kind") == "beaten":
+        return f"<b class='beaten' title='{title}'>beaten</b>"
+    return f"<span title='{title}'>{shown}</span>" if words else shown
 
 
 def row(run: Run, slot: int | None, now: float, focused: bool = False) -> dict[str, Any]:

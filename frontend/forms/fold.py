@@ -7,7 +7,14 @@ import panel_material_ui as pmui
 
 OPEN, SHUT = "expand_more", "chevron_right"
 HEAD_SX = {
-    "&.MuiButton-root": {"justifyContent": "flex-start", "fontWeight": 500, "minWidth": 0, "textAlign": "left", "fontSize": "13px"},
+    "&.MuiButton-root": {
+        "justifyContent": "flex-start",
+        "fontWeight": 500,
+        "minWidth": 0,
+        "textAlign": "left",
+        "fontSize": "13px",
+        "color": "var(--panel-on-surface-color)",
+    },
     "& .MuiButton-startIcon": {"marginRight": "2px", "marginLeft": "-4px"},
 }
 

@@ -18,7 +18,7 @@ dl{margin:2px 0 4px} dt{font-weight:600;margin-top:4px} dd{margin:0;opacity:.85}
 
 
 def pretty(name: str) -> str:
-    """structure_factor -> Structure factor."""
+    """structure_factor -> Structure factor; an observable may measure several quantities."""
     return name.replace("_", " ").capitalize()
 
 

@@ -1,6 +1,5 @@
 """What one can do with a run: buttons and the dialogs they open."""
 
-import copy
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,10 +8,12 @@ import panel as pn
 import panel_material_ui as pmui
 
 from frontend.client import ApiError, Run, export_url
-from frontend.figures.details import flatten
+from frontend.figures.comparison import flatten
 from frontend.forms import split_tags
 from frontend.forms.widgets import set_text
 from frontend.state import ACTIVE, Hub, View
+from frontend.views.dialog import dialog, say
+from frontend.views.measure import MeasureDialog
 
 
 def merge_patch(path: str, value: Any) -> dict[str, Any]:
@@ -21,6 +22,12 @@ def merge_patch(path: str, value: Any) -> dict[str, Any]:
     for key in reversed(path.split(".")):
         patch = {key: patch}
     return patch
+
+
+def with_value(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy of `config` in which one dotted path has another value."""
+    key, _, rest = path.partition(".")
+    return {**config, key: with_value(config.get(key) or {}, rest, value) if rest else value}
 
 
 def as_value(typed: str, old: Any) -> Any:
@@ -45,11 +52,13 @@ class Actions:
         view: View,
         clone_into_form: Callable[[dict[str, Any], list[str]], None],
         copy_link: Callable[[], None],
+        measuring: Callable[[Run], Awaitable[None]],
     ) -> None:
         self._hub = hub
         self._view = view
         self._into_form = clone_into_form
         self._copy_link = copy_link
+        self.measure = MeasureDialog(hub, measuring)
         self._buttons()
         self._rename_dialog()
         self._clone_dialog()
@@ -69,17 +78,23 @@ class Actions:
         self.resume = button("play_circle", "Resume", self._resume)
         self.clone = button("content_copy", "Clone", lambda e: self._open_clone())
         self.edit = button("edit", "Rename and tag", lambda e: self._open_rename())
+        self.again = button("add_chart", "Measure more", lambda e: self._open_measure())
+        self.reference = pmui.IconButton(
+            icon="calculate", description="Compute a reference", label="Compute a reference", size="small",
+            margin=(0, 1), href="/references", target="_self",
+        )  # fmt: skip
         self.archive = button("archive", "Archive", self._toggle_archive)
         self.delete = button("delete", "Delete", lambda e: self._open_delete())
         self.link = button("link", "Copy link to this view", lambda e: self._link())
         self.export = pn.pane.HTML("", margin=(4, 4), stylesheets=[LINK_CSS])
         self.bar = pmui.FlexBox(
-            self.stop, self.resume, self.clone, self.edit, self.archive, self.delete, self.link, self.export,
+            self.stop, self.resume, self.clone, self.again, self.reference, self.edit, self.archive, self.delete,
+            self.link, self.export,
             align_items="center", margin=(0, 6), gap="0px",
         )  # fmt: skip
 
     def dialogs(self) -> list[Any]:
-        return [self.rename_box, self.clone_box, self.delete_box]
+        return [self.rename_box, self.clone_box, self.measure.box, self.delete_box]
 
     def refresh(self) -> None:
         """Offer what the run's state allows."""
@@ -91,6 +106,8 @@ class Actions:
         self.stop.visible = active
         self.stop.disabled = run.get("desired") == "stop"
         self.resume.visible = run.get("state") in ("stopped", "failed")
+        self.again.visible = self.measure.offered(run)
+        self.reference.href = f"/references?compute={run['id']}"
         self.delete.disabled = active
         archived = bool(run.get("archived"))
         self.archive.param.update(
@@ -106,17 +123,21 @@ class Actions:
         try:
             changed = await call(run["id"])
         except ApiError as error:
-            _say(error.detail, "error")
+            say(error.detail, "error")
             return
         if changed and "state" in changed:
             self._hub.put(changed)
-        _say(f"{words} {run.get('name') or 'the run'}.", "info")
+        say(f"{words} {run.get('name') or 'the run'}.", "info")
 
     async def _stop(self, event: Any) -> None:
         await self._act(self._hub.client.stop, "Stopping")
 
     async def _resume(self, event: Any) -> None:
         await self._act(self._hub.client.resume, "Resuming")
+
+    def _open_measure(self) -> None:
+        if run := self.run:
+            self.measure.open(run)
 
     async def _toggle_archive(self, event: Any) -> None:
         run = self.run
@@ -128,7 +149,7 @@ class Actions:
 
     def _link(self) -> None:
         self._copy_link()
-        _say("The link to this view is in the clipboard.", "info")
+        say("The link to this view is in the clipboard.", "info")
 
     def _rename_dialog(self) -> None:
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (6, 0), "size": "small"}
@@ -136,7 +157,7 @@ class Actions:
         self.new_tags = pmui.TextInput(label="Tags", helper_text="Words separated by commas", **wide)
         save = pmui.Button(label="Save", color="primary", variant="contained", disable_elevation=True, margin=(8, 0))
         save.on_click(self._save_name)
-        self.rename_box = _dialog("Rename and tag", self.new_name, self.new_tags, save)
+        self.rename_box = dialog("Rename and tag", self.new_name, self.new_tags, save)
 
     def _open_rename(self) -> None:
         if run := self.run:
@@ -163,7 +184,7 @@ class Actions:
         into = pmui.Button(label="Open in the form", variant="outlined", margin=(0, 10))
         launch.on_click(self._clone)
         into.on_click(self._clone_to_form)
-        self.clone_box = _dialog("Clone this run", self.path, self.value, pn.Row(launch, into, margin=(10, 0, 0, 0)))
+        self.clone_box = dialog("Clone this run", self.path, self.value, pn.Row(launch, into, margin=(10, 0, 0, 0)))
 
     def _open_clone(self) -> None:
         if run := self.run:
@@ -181,18 +202,17 @@ class Actions:
         set_text(self.value, words)
         self.value.param.update(disabled=not self.path.value, helper_text=helper, error_state=False)
 
-    def _patch(self, run: Run) -> dict[str, Any]:
-        if not self.path.value:
-            return {}
+    def _new_value(self, run: Run) -> Any:
         old = flatten(run.get("config") or {}).get(self.path.value)
-        return merge_patch(self.path.value, as_value(self.value.value_input or "", old))
+        return as_value(self.value.value_input or "", old)
 
     async def _clone(self, event: Any) -> None:
         run = self.run
         if run is None:
             return
         try:
-            new = await self._hub.client.clone(run["id"], self._patch(run))
+            patch = merge_patch(self.path.value, self._new_value(run)) if self.path.value else {}
+            new = await self._hub.client.clone(run["id"], patch)
             if "state" not in new:
                 new = await self._hub.client.get_run(new["id"])
         except ApiError as error:
@@ -204,9 +224,9 @@ class Actions:
 
     def _clone_to_form(self, event: Any) -> None:
         if run := self.run:
-            config = copy.deepcopy(run.get("config") or {})
-            _merge(config, self._patch(run))
-            config["name"] = run.get("name") or config.get("name", "")
+            config = {**(run.get("config") or {}), "name": run.get("name") or ""}
+            if self.path.value:
+                config = with_value(config, self.path.value, self._new_value(run))
             self._into_form(config, run.get("tags") or [])
             self.clone_box.open = False
 
@@ -214,7 +234,7 @@ class Actions:
         self.question = pmui.Typography("", variant="body2", margin=(4, 0, 12, 0))
         sure = pmui.Button(label="Delete", color="error", variant="contained", disable_elevation=True, margin=0)
         sure.on_click(self._delete)
-        self.delete_box = _dialog("Delete this run?", self.question, sure)
+        self.delete_box = dialog("Delete this run?", self.question, sure)
 
     def _open_delete(self) -> None:
         if run := self.run:
@@ -231,32 +251,10 @@ class Actions:
         try:
             await self._hub.client.delete(run["id"])
         except ApiError as error:
-            _say(error.detail, "error")
+            say(error.detail, "error")
             return
         self._hub.drop(run["id"])
         self._view.forget(self._hub.runs)
-
-
-def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
-    for key, value in patch.items():
-        if isinstance(value, dict) and isinstance(target.get(key), dict):
-            _merge(target[key], value)
-        else:
-            target[key] = value
-
-
-def _dialog(title: str, *content: Any) -> pmui.Dialog:
-    body = pn.Column(*content, sizing_mode="stretch_width", margin=(4, 4, 8, 4))
-    return pmui.Dialog(
-        body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs",
-        show_close_button=True,
-    )  # fmt: skip
-
-
-def _say(words: str, kind: str) -> None:
-    if pn.state.notifications is not None:
-        tell = pn.state.notifications.error if kind == "error" else pn.state.notifications.info
-        tell(words, duration=5000 if kind == "error" else 2500)
 
 
 LINK_CSS = """

@@ -9,8 +9,10 @@ from frontend import theme
 from frontend.components import LiveChart
 from frontend.figures import details
 from frontend.figures.charts import SCALES, TABS, X_AXES, Y_SCALES, Chart
+from frontend.figures.comparison import comparison
 from frontend.observed import Observed
 from frontend.state import Hub, View
+from frontend.views.extrapolation import ExtrapolationView
 from frontend.views.observables import ObservablesTab
 
 TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
@@ -23,6 +25,7 @@ class Curves:
         self._hub = hub
         self._view = view
         self._observables = ObservablesTab(hub, view, observed)
+        self._extrapolation = ExtrapolationView(hub, view)
         self._charts: dict[str, list[Any]] = {}
         self.comparison = pn.pane.HTML(
             "", sizing_mode="stretch_width", margin=(8, 16, 14, 16), stylesheets=[details.TABLE_CSS]
@@ -79,15 +82,18 @@ class Curves:
             self.body.objects = [self._observables.body]
             self.refresh()
         else:
-            self.body.objects = [self._grid(tab)]
+            more = [self._extrapolation.body] if tab == "variance" else []
+            self.body.objects = [self._grid(tab), *more]
+            self.refresh()
         self.x_axis.visible = self.smoothing.visible = tab != "compare"
         self.scale.visible = tab != "observables"
         self.y_scale.visible = self._observables.metric.visible = tab == "observables"
 
     def refresh(self) -> None:
         """Once a second: what the charts do not get by themselves."""
-        if self._view.tab == "observables" and pn.state.loaded:
-            self._observables.refresh()
+        shown = {"observables": self._observables, "variance": self._extrapolation}.get(self._view.tab)
+        if shown is not None and pn.state.loaded:
+            shown.refresh()
 
     def _grid(self, tab: str) -> Any:
         if tab not in self._charts:
@@ -127,6 +133,6 @@ class Curves:
         if self._view.tab != "compare":
             return
         runs = [run for r in self._view.selected if (run := self._hub.find(r))]
-        text = details.comparison(runs, self._view.selected, self._view.scale)
+        text = comparison(runs, self._view.selected, self._view.scale)
         if text != self.comparison.object:
             self.comparison.object = text

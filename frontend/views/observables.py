@@ -8,7 +8,7 @@ import panel_material_ui as pmui
 
 from frontend.client import ApiError, Run
 from frontend.components import FigureChart, LiveChart
-from frontend.figures import observables
+from frontend.figures import observables, text
 from frontend.observed import Observed
 from frontend.state import Hub, View
 
@@ -28,7 +28,7 @@ class ObservablesTab:
         self._figures: dict[str, Any] = {}
         self._shown: tuple[bool | str, ...] = ()
         self.metric = pmui.Select(
-            label="", options=[], value=None, size="small", width=230, margin=0, searchable=True,
+            label="", options=[], value=None, size="small", width=180, margin=0, searchable=True,
             sx={"& .MuiSelect-select": {"padding": "4px 12px !important"}}, description="Quantity that is drawn live",
         )  # fmt: skip
         self.metric.param.watch(self._on_metric, "value")
@@ -45,7 +45,7 @@ class ObservablesTab:
 
     def _name_chart(self) -> None:
         if self.metric.value:
-            self.chart.param.update(metric=self.metric.value, heading=self.metric.value.replace("_", " ").capitalize())
+            self.chart.param.update(metric=self.metric.value, heading=text.quantity(self.metric.value))
 
     @property
     def runs(self) -> list[Run]:
@@ -72,7 +72,7 @@ class ObservablesTab:
 
     def _offer(self, runs: list[Run]) -> None:
         names = list(dict.fromkeys(name for run in runs for name in self._observed.scalars(run["id"])))
-        options = {name.replace("_", " ").capitalize(): name for name in names}
+        options = {text.quantity(name): name for name in names}
         wanted = self._view.metric if self._view.metric in names else ""
         wanted = wanted or next((n for n in FIRST if n in names), next(iter(names), ""))
         if self.metric.options != options or (wanted and self.metric.value != wanted):
@@ -85,7 +85,7 @@ class ObservablesTab:
         self._drawing = drawing if drawing is not None else getattr(self, "_drawing", {})
         runs = self.runs
         known = [(run, self._observed.quantities(run["id"])) for run in runs]
-        names = tuple(known[0][1]) if known else ()
+        names = observables.in_order(known[0][1]) if known else []
         for name in names:
             self._show(name, [(run, found[name]) for run, found in known if name in found])
         if (bool(self.metric.options), *names) != self._shown:

@@ -1,13 +1,12 @@
 """The page of the runs: launch, table, curves, details."""
 
-import asyncio
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
 
 from frontend import theme
-from frontend.client import ApiError, Run
+from frontend.client import Run
 from frontend.components import SpinView
 from frontend.components.browser import Browser
 from frontend.figures import details
@@ -15,6 +14,7 @@ from frontend.observed import Observed
 from frontend.state import Hub, View
 from frontend.views.actions import Actions
 from frontend.views.curves import Curves
+from frontend.views.focus import FocusCard
 from frontend.views.launch import LaunchPanel
 from frontend.views.table import RunsTable
 
@@ -31,7 +31,6 @@ class RunsPage:
         self.view = View()
         self._seen = -1
         self._built = self._started = False
-        self._warned: dict[str, tuple[int, list[str]]] = {}  # run -> number of warnings, their sentences
         self._told: tuple[int, dict[str, str], dict[str, str]] | None = None
         self.banner = pmui.Alert(
             "", severity="info", visible=False, sizing_mode="stretch_width", margin=(8, 6, 0, 6), variant="outlined"
@@ -55,15 +54,13 @@ class RunsPage:
         self.table = RunsTable(hub, view, self._remember_columns)
         self.observed = Observed(hub.client)
         self.curves = Curves(hub, view, self.observed)
-        self.actions = Actions(hub, view, self.launch.use, self._copy)
-        self.detail = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 16, 12, 16), stylesheets=[details.CSS])
-        self.title = pmui.Typography("", variant="subtitle1", margin=(10, 14, 0, 16), styles={"font-weight": "650"})
+        self.actions = Actions(hub, view, self.launch.use, self._copy, self._measuring)
+        self.focus = FocusCard(hub, view, self.observed, self.actions)
         self.spins = SpinView(sizing_mode="stretch_width", margin=(4, 14, 14, 14))
-        self.focus = theme.card(self.title, self.actions.bar, self.detail)
         self.spin_card = theme.card(self.spins, title="Spin configurations")
         plots = pn.Column(self.curves.panel(), self.spin_card, sizing_mode="stretch_width", margin=0)
         grid = pmui.Grid(
-            pmui.Grid(plots, size={"xs": 12, "lg": 8}), pmui.Grid(self.focus, size={"xs": 12, "lg": 4}),
+            pmui.Grid(plots, size={"xs": 12, "lg": 8}), pmui.Grid(self.focus.card, size={"xs": 12, "lg": 4}),
             container=True, spacing=0, sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         opener = pmui.Button(
@@ -76,10 +73,12 @@ class RunsPage:
         view.param.watch(lambda *events: self._refresh_focus(), ["focused", "scale"])
         view.param.watch(lambda *events: self.table.refresh(), ["selected", "focused"])
 
-    def _start(self) -> None:
+    async def _start(self) -> None:
         """After the page is up: earlier changes to tables and widgets would be lost."""
         self.hub.watch()
         pn.state.on_session_destroyed(lambda context: self.hub.unwatch())
+        if self.hub.stale:  # a link may name a run that nobody has asked for yet
+            await self.hub.refresh()
         self._started = True
         if self._built:
             self._ready()
@@ -99,6 +98,7 @@ class RunsPage:
             self._build()
             self._ready()
         self._refresh()
+        self.focus.tick()
         self.curves.refresh()
 
     def _refresh(self) -> None:
@@ -116,36 +116,14 @@ class RunsPage:
 
     def _refresh_focus(self) -> None:
         run = self.hub.find(self.view.focused)
-        self.actions.refresh()
-        shown = (
-            details.summary(run, self.view.scale, self._warnings(run))
-            if run
-            else "<div class='line quiet'>Select a run in the table.</div>"
-        )
-        if shown != self.detail.object:
-            self.detail.object = shown
-        name = (run.get("name") or run["id"][:8]) if run else "No run selected"
-        if name != self.title.object:
-            self.title.object = name
+        self.focus.refresh()
         if self.spins.run != (run["id"] if run else ""):
             self.spins.run = run["id"] if run else ""
         self.spin_card.visible = run is not None
 
-    def _warnings(self, run: Run) -> list[str]:
-        """What is known of the run's warnings; asks for them when there are new ones."""
-        count, known = run.get("warnings") or 0, self._warned.get(run["id"], (0, []))
-        if count != known[0]:
-            self._warned[run["id"]] = (count, known[1])
-            asyncio.get_running_loop().create_task(self._ask_warnings(run, count))
-        return known[1]
-
-    async def _ask_warnings(self, run: Run, count: int) -> None:
-        try:
-            self._warned[run["id"]] = (count, await self.hub.client.warnings(run))
-        except ApiError:
-            self._warned.pop(run["id"], None)  # asked again with the next change
-            return
-        self._refresh_focus()
+    async def _measuring(self, run: Run) -> None:
+        self.observed.forget(run["id"])
+        self.focus.tick()
 
     def _tell_banner(self) -> None:
         words = (

@@ -39,6 +39,7 @@ CSS = (
 .muted{opacity:.75;font-size:11.5px}
 .focus{font-weight:650}
 .flag{color:color-mix(in srgb,#c8342b 72%,var(--panel-on-surface-color))}
+.beaten{color:color-mix(in srgb,#14884a 72%,var(--panel-on-surface-color))}
 """  # noqa: E501
 )
 

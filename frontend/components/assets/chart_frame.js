@@ -5,6 +5,8 @@ const STYLE = `
   .chart { display: flex; flex-direction: column; width: 100%; height: 100%; min-height: 160px; }
   .head { display: flex; align-items: center; justify-content: space-between; gap: 8px; padding: 0 4px 0 10px; }
   .heading { font-weight: 500; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+  .origin { font-size: 11.5px; padding: 0 10px; opacity: 0.8; overflow: hidden; text-overflow: ellipsis;
+    white-space: nowrap; }
   .save { display: flex; flex: none; }
   .save button { font: inherit; font-size: 12px; line-height: 18px; padding: 3px 7px; border: 0; border-radius: 6px;
     background: none; color: var(--panel-primary-color, #1f5fa8); cursor: pointer; }

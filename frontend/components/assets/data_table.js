@@ -11,10 +11,10 @@ const STYLE = `
     box-shadow: inset 0 -1px 0 color-mix(in srgb, currentColor 16%, transparent); }
   th > span, th > button { display: block; width: 100%; padding: 7px 8px; box-sizing: border-box; }
   th > button { font: inherit; color: inherit; text-align: inherit; background: none; border: 0; cursor: pointer; }
-  th > button::after { content: "↑"; opacity: 0; margin-left: 4px; }
+  th > button::after { content: "↑" / ""; opacity: 0; margin-left: 4px; }
   th > button:hover::after { opacity: 0.5; }
-  th[aria-sort="ascending"] > button::after { content: "↑"; opacity: 1; }
-  th[aria-sort="descending"] > button::after { content: "↓"; opacity: 1; }
+  th[aria-sort="ascending"] > button::after { content: "↑" / ""; opacity: 1; }
+  th[aria-sort="descending"] > button::after { content: "↓" / ""; opacity: 1; }
   td { height: 34px; padding: 0 8px; box-sizing: border-box; white-space: nowrap; overflow: hidden;
     text-overflow: ellipsis; max-width: var(--cell-width, 320px);
     border-bottom: 1px solid color-mix(in srgb, currentColor 8%, transparent); }

@@ -27,12 +27,13 @@ class FigureChart {
     this.root = document.createElement("div");
     this.root.className = "chart";
     this.root.innerHTML = `<div class="head"><span class="heading"></span><span class="save"></span></div>
-      <div class="stage"><div class="plot" role="img" tabindex="0"></div><div class="empty" role="status"></div>
-      <div class="note"></div></div>`;
+      <div class="origin"></div>
+      <div class="stage"><div class="plot" role="img" tabindex="0"></div><div class="empty" role="status"></div></div>`;
     el.append(plotlyStyle(), this.root);
-    const [head, stage] = this.root.children;
+    const [head, origin, stage] = this.root.children;
+    this.note = origin;
     [this.heading, this.save] = head.children;
-    [this.plot, this.empty, this.note] = stage.children;
+    [this.plot, this.empty] = stage.children;
     this.save.append(...saveButtons((format) => this.export(format)));
     (globalThis.__figures ??= new Set()).add(this); // for tests
     this.listen(el);
@@ -71,6 +72,7 @@ class FigureChart {
     const theme = themeColours();
     this.heading.textContent = heading;
     this.note.textContent = note;
+    this.note.hidden = !note;
     nameButtons(this.save, heading);
     this.empty.textContent = data.length ? "" : emptyText;
     this.empty.hidden = data.length > 0;

@@ -25,7 +25,7 @@ export const X_MODES = {
 };
 
 export function metricOf(name) {
-  const words = name.replaceAll("_", " ");
+  const words = name.replaceAll("_squared", "²").replaceAll("_fourth", "⁴").replaceAll("_", " ");
   return METRICS[name] ?? { title: words.charAt(0).toUpperCase() + words.slice(1) };
 }
 

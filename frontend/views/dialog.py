@@ -1,0 +1,22 @@
+"""Dialogs and short messages, alike on every page."""
+
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+
+def dialog(title: str, *content: Any) -> pmui.Dialog:
+    """A small window over the page, shut at first."""
+    body = pn.Column(*content, sizing_mode="stretch_width", margin=(4, 4, 8, 4))
+    return pmui.Dialog(
+        body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs",
+        show_close_button=True,
+    )  # fmt: skip
+
+
+def say(words: str, kind: str) -> None:
+    """A message that goes away by itself; `kind`: info or error."""
+    if pn.state.notifications is not None:
+        tell = pn.state.notifications.error if kind == "error" else pn.state.notifications.info
+        tell(words, duration=5000 if kind == "error" else 2500)
