@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import feed, peer, presets
+from benchmarks import exact, feed, peer, presets
 from benchmarks.report import Row, show
 from benchmarks.turns import ROOT
 
-PARTS = ("peer", "presets", "feed")
+PARTS = ("peer", "presets", "feed", "exact")
 
 
 def machine() -> dict[str, Any]:
@@ -46,6 +46,10 @@ def main() -> int:
     if "feed" in parts:
         found, record["feed"] = feed.measure(args.seconds)
         show("Feed: websocket clients on 4 curves of 10 points a second", ("", "figure", "wanted"), found)
+        rows += found
+    if "exact" in parts:
+        found, record["exact"] = exact.measure()
+        show("Lanczos of 24 spins", ("", "energy - known", "GB", "seconds", "wanted"), found)
         rows += found
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(record, indent=1), "utf-8")

@@ -108,6 +108,14 @@ def test_rows_come_in_the_units_of_the_run():
     assert found.bound == "exact"
 
 
+def test_a_row_of_20_spins_is_reproduced():
+    system = {"lattice": {"name": "chain", "params": {"length": 20}}, "sector": {"sz": 0.0, "spin_flip": 1}}
+    found = compute(parse(system | {"hamiltonian": {"name": "j1j2", "params": {"J1": 2.0, "J2": 0.4822}}}))[0]
+    row = literature.best(ROWS, fields("chain", [20], "P", "j1j2", {"J1": 1, "J2": 0.2411}), "Sz=0")[0]
+    assert found.energy / 2 == pytest.approx(row["energy"], abs=1e-9)
+    assert round(found.energy / 40, 9) == -0.403494471
+
+
 def test_nearest_rows_differ_in_one_coupling_and_say_which():
     found = literature.nearest(ROWS, fields("square", [4, 4], "PP", "j1j2", {"J1": 1, "J2": 0.52}))
     assert [n.coupling for n in found] == ["J2"] * len(found)
