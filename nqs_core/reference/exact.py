@@ -76,7 +76,8 @@ def lowest_levels(
         inside = None if plan.projection is None else basis(plan.projection, block)
         product, dim = _product(plan.groups, block, tick), block.dim
         if inside is not None:
-            product, dim = _restricted(product, inside), inside.get_shape()[1]
+            real = not any(np.iscomplexobj(g.amplitude) for g in plan.groups)
+            product, dim = _restricted(product, inside, real), inside.get_shape()[1]
         for level in _block_levels(product, dim, min(levels, dim), plan.dtype):
             found += [level] * block.multiplicity
     if not found:
@@ -177,10 +178,17 @@ def _product(groups: Sequence[Masks], block: Block, tick: Tick | None) -> Produc
     return product
 
 
-def _restricted(product: Product, inside: scipy.sparse.csr_matrix) -> Product:
+def _restricted(product: Product, inside: scipy.sparse.csr_matrix, real: bool) -> Product:
     """H between the columns of `inside`, whose span it keeps."""
     adjoint = inside.conj().T.tocsr()
-    return lambda x: adjoint @ product(inside @ x)
+
+    def restricted(x: np.ndarray) -> np.ndarray:
+        x = inside @ x
+        if real and np.iscomplexobj(x):  # SciPy would copy the real matrix into a complex one each time
+            return adjoint @ (product(np.real(x)) + 1j * product(np.imag(x)))
+        return adjoint @ product(x)
+
+    return restricted
 
 
 def _block_levels(product: Product, dim: int, levels: int, dtype: np.dtype) -> list[Level]:
