@@ -44,8 +44,8 @@ class Again(Core):
             raise NQSError("the run that was to be measured is gone")
         on_record = self._task.ask(lambda engine: store.checkpoint_hashes(engine, parent))
         before = self.build(run["config"], settings.memory_bytes or None)
-        like = driver.init(before, run["config"].get("seed", 0))
-        found = checkpoint.latest(settings.run_folder(parent) / "checkpoints", like, on_record)
+        folder = settings.run_folder(parent) / "checkpoints"
+        found = checkpoint.latest(folder, driver.blank(before), on_record)
         reasons = "; ".join(f"{path.name}: {why}" for path, why in found.bad)
         if found.path is None:
             raise NQSError(
