@@ -141,7 +141,7 @@ class Service:
             runs, total = store.list_runs(self.engine, **filters)
         except ValueError as error:
             raise Invalid([("sort", str(error))]) from None
-        return {"runs": [_judged(run) for run in runs], "total": total}
+        return {"runs": [_judged(_brief(run)) for run in runs], "total": total}
 
     def run(self, run_id: str) -> dict[str, Any]:
         """One run.
@@ -230,6 +230,19 @@ class Service:
         self.run(run_id)
         events, last = store.read_events(self.engine, run_id, after, limit)
         return {"events": events, "last_seq": last}
+
+
+def _brief(run: dict[str, Any]) -> dict[str, Any]:
+    """A run without the arrays of its result: pages ask for all runs every second, and a map of pairs is large."""
+    result = run["result"]
+    if not result or "observables" not in result:
+        return run
+    scalars = {
+        name: entry
+        for name, entry in result["observables"].items()
+        if not (isinstance(entry, dict) and isinstance(entry.get("mean"), list))
+    }
+    return {**run, "result": {**result, "observables": scalars}}
 
 
 def _judged(run: dict[str, Any]) -> dict[str, Any]:
