@@ -10,7 +10,7 @@ from jaxtyping import Inexact, Int32
 from nqs_core.errors import ConfigError
 from nqs_core.lattices import characters, momenta
 from nqs_core.lattices.base import Lattice
-from nqs_core.lattices.crystal import Crystal
+from nqs_core.lattices.crystal import Crystal, freeze
 
 TRIVIAL = "A1"  # names the trivial irrep of every group, whatever its own name
 
@@ -73,12 +73,12 @@ def _group(lattice: Lattice, momentum: tuple[int, ...] | None) -> Group:
         kept = np.flatnonzero(np.all(np.abs(change - np.round(change)) < 1e-9, axis=1))
     position = {matrices[g].tobytes(): k for k, g in enumerate(kept)}
     product = np.array([[position[(matrices[a] @ matrices[b]).tobytes()] for b in kept] for a in kept])
-    table = characters.table(product)
+    table = freeze(characters.table(product))
     symbol, names = characters.names(cartesian[kept], table)
     order = [0, *sorted(range(1, len(names)), key=lambda k: (round(table[k, 0].real), names[k]))]
     return Group(
         symbol,
-        permutations[kept],
+        freeze(permutations[kept]),
         {names[k]: table[k] for k in order},
         {names[k]: round(table[k, 0].real) for k in order},
     )

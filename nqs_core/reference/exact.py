@@ -23,7 +23,10 @@ _DENSE = 256  # blocks up to this size are diagonalised in full
 
 
 class Estimate(NamedTuple):
-    """States and bytes of the largest block; seconds for all blocks on one ordinary core (within a factor 3)."""
+    """States and bytes of the largest block; seconds for all blocks on one ordinary core (within a factor 3).
+
+    Of momenta and irreps the number of states is about right: their share of the block.
+    """
 
     dim: int
     n_bytes: float
