@@ -123,6 +123,18 @@ def plan(
     seconds = tuple(_USUAL_SWEEPS * _sweep_seconds(n, c, dimension, charge) for c in chosen)
     largest = min(chosen[-1], 2 ** (n // 2))
     n_bytes = 8.0 * largest**2 * (n * (2 + dimension) + 40 * dimension)
+    _require_affordable(n, chosen, seconds, n_bytes, budget, memory_limit)
+    job = {
+        "n_sites": n, "charge": charge, "onsite": onsite, "couplings": couplings, "start": start, "chi": chosen,
+        "seconds": seconds, "budget_seconds": budget, "max_sweeps": _MAX_SWEEPS,
+        "tolerance": tolerance(hamiltonian.lattice), "channels": _as_lists(channels),
+    }  # fmt: skip
+    return Plan(n, chosen, charge, dimension, seconds, n_bytes, job)
+
+
+def _require_affordable(
+    n: int, chosen: tuple[int, ...], seconds: tuple[float, ...], n_bytes: float, budget: float, memory_limit: float
+) -> None:
     if n_bytes > memory_limit:
         raise TooLargeError(
             f"DMRG of {n} sites at chi = {chosen[-1]} needs {n_bytes / 1e9:.3g} GB (limit {memory_limit / 1e9:.3g} GB)"
@@ -131,12 +143,6 @@ def plan(
         raise TooLargeError(
             f"DMRG of {n} sites at chi = {chosen[0]} needs about {seconds[0]:.0f} CPU seconds (limit {budget:.0f})"
         )
-    job = {
-        "n_sites": n, "charge": charge, "onsite": onsite, "couplings": couplings, "start": start, "chi": chosen,
-        "seconds": seconds, "budget_seconds": budget, "max_sweeps": _MAX_SWEEPS,
-        "tolerance": tolerance(hamiltonian.lattice), "channels": _as_lists(channels),
-    }  # fmt: skip
-    return Plan(n, chosen, charge, dimension, seconds, n_bytes, job)
 
 
 def _channels(n: int, strings: dmrg_model.Strings, charge: str | None, explicit: int) -> dmrg_model.Channels | None:

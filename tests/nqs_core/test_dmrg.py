@@ -1,5 +1,6 @@
 """DMRG against exact diagonalisation, its process, and what it refuses before it starts."""
 
+import csv
 import dataclasses
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 from nqs_core import reference
 from nqs_core.config import parse
 from nqs_core.errors import ConfigError, NQSError, TooLargeError
-from nqs_core.reference import dmrg, dmrg_model
+from nqs_core.reference import dmrg, dmrg_model, literature
 
 
 def config(on, shape, name, couplings, sector=None):
@@ -135,6 +136,52 @@ def test_a_series_falls_and_its_reference_says_what_it_is():
     assert (upper.bound, upper.method, upper.energy) == ("upper", "dmrg", found[0].energy)
     with pytest.raises(ConfigError, match="before the first"):
         reference.conclude(system, [])
+
+
+def point(chi, energy, truncation, **changes):
+    about = {"chi": chi, "chi_used": chi, "energy": energy, "truncation_error": truncation, "variance": None}
+    how = {"max_entropy": 1.0, "sweeps": 5, "converged": True, "cpu_seconds": 1.0, "wall_seconds": 1.0}
+    return dmrg.Point(**(about | how | changes))
+
+
+def test_a_stored_series_gives_its_reference_without_a_new_computation():
+    system = config("square", {"extent": [6, 6]}, "tfim", {"J": 2.0, "h": 6.0})
+    with (reference.data_folder() / "dmrg_series.csv").open(encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if r["key"] == "tfim|square|6x6|PP|J=1,h=3" and int(r["chi"]) <= 200]
+    series = [
+        point(int(r["chi"]), 2 * float(r["energy"]), float(r["truncation_error"]), variance=4 * float(r["variance"]))
+        for r in rows
+    ]
+    found, extrapolation = reference.conclude(system, series)
+    assert (found.method, found.bound, found.bond_dimension) == ("dmrg extrapolated", "estimate", 200)
+    assert found.uncertainty is not None
+    assert abs(found.energy + 2 * 115.232707304) < found.uncertainty == extrapolation.uncertainty
+    assert "chi = 25, 50, 100, 200" in found.detail
+    assert reference.sentence(found).endswith("(DMRG, extrapolated; not a rigorous bound)")
+    last = reference.upper_bound(system, series)
+    assert (last.method, last.bound, last.energy) == ("dmrg", "upper", series[-1].energy)
+    assert (last.variance, last.truncation_error) == (series[-1].variance, series[-1].truncation_error)
+    row = literature.as_row(last, system)
+    assert (row["key"], row["energy"]) == (rows[0]["key"], pytest.approx(float(rows[-1]["energy"]), rel=1e-14))
+    assert row["variance"] == pytest.approx(float(rows[-1]["variance"]), rel=1e-13)
+
+
+def test_a_saturated_bond_dimension_is_an_upper_bound_close_to_the_truth():
+    system = config("chain", {"length": 10}, "heisenberg", {})
+    found, extrapolation = reference.conclude(system, [point(64, -4.5, 1e-15, chi_used=32)])
+    assert "the last energy is the answer" in extrapolation.reason
+    assert (found.bound, found.bond_dimension, found.uncertainty) == ("upper", 32, pytest.approx(4.5e-8))
+    assert "about 4e-08 above the truth" in reference.sentence(found)
+    open_end = reference.upper_bound(system, [point(64, -4.5, 1e-15, converged=False)])
+    assert open_end.uncertainty is None
+    assert "not converged" in open_end.detail
+
+
+def test_a_bond_dimension_that_the_budget_does_not_hold_is_not_begun():
+    system = config("chain", {"length": 8}, "tfim", {})
+    plan = reference.plan_dmrg(system, [2, 4])
+    short = dataclasses.replace(plan, job=plan.job | {"seconds": [0.0, 1e9]})
+    assert [p.chi for p in points(short)] == [2]
 
 
 def test_sigterm_ends_within_a_sweep_and_keeps_finished_points():
