@@ -63,6 +63,8 @@ class Run(TypedDict, total=False):
     system_sector: str | None
     kind: str
     parent: str | None
+    system_key: str | None
+    system_sector: str | None
     verdict: dict[str, str] | None
     measurements: list[dict[str, Any]]
 

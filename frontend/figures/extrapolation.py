@@ -31,21 +31,31 @@ class Extrapolated:
     def colour(self) -> str:
         return theme.CURVES[self.slot % len(theme.CURVES)]
 
+    @property
+    def system(self) -> Any:
+        """What has one ground-state energy."""
+        return (self.run.get("system_key"), self.run.get("system_sector")) if self.run.get("system_key") else None
+
     def size(self, scale: str) -> int:
         """What totals are divided by."""
         return (self.run.get("n_sites") or 1) if scale == "site" else 1
 
 
 def figure(found: Sequence[Extrapolated], scale: str) -> Figure:
-    """Late stretches of the runs as points, fitted lines, energies at zero variance, and the references."""
+    """Late stretches of the runs as points, fitted lines, energies at zero variance, and the references.
+
+    Only runs of the same system as the first: others would stretch the axes until nothing can be seen.
+    """
     traces: list[dict[str, Any]] = []
+    found = [one for one in found if one.system == found[0].system]
     for one in found:
         traces += _traces(one, scale)
     per = " per site" if scale == "site" else ""
     lines = {(e / one.size(scale), str(r.get("bound"))): r for one in found if (r := one.run.get("reference") or {})
              and (e := text.finite(r.get("energy"))) is not None}  # fmt: skip
+    end = max((x for trace in traces for x in trace["x"]), default=1.0)
     layout = {
-        "xaxis": {"title": {"text": f"Variance{per} (J²)"}, "rangemode": "tozero"},
+        "xaxis": {"title": {"text": f"Variance{per} (J²)"}, "range": [-0.03 * end, 1.04 * end]},
         "yaxis": {"title": {"text": f"Energy{per} (J)"}, "hoverformat": ".6~f"},
         "shapes": [_line(y, bound) for y, bound in lines],
         "annotations": [_label(y, bound, reference) for (y, bound), reference in lines.items()],

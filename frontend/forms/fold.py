@@ -15,6 +15,9 @@ HEAD_SX = {
         "fontSize": "13px",
         "color": "var(--panel-on-surface-color)",
     },
+    "&.MuiButton-root:hover": {
+        "backgroundColor": "color-mix(in srgb, var(--panel-on-surface-color) 8%, transparent)",
+    },
     "& .MuiButton-startIcon": {"marginRight": "2px", "marginLeft": "-4px"},
 }
 

@@ -25,7 +25,7 @@ def pretty(name: str) -> str:
 def choice(names: Sequence[str]) -> Any:
     """A field for some of the observables; none means all that apply."""
     return pmui.MultiChoice(
-        label="Observables", options={pretty(name): name for name in names}, value=[], placeholder="all that apply",
+        label="Observables (none: all that apply)", options={pretty(name): name for name in names}, value=[],
         visual_size="small", sizing_mode="stretch_width", margin=MARGIN, searchable=False, solid=False,
     )  # fmt: skip
 

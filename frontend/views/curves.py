@@ -15,7 +15,7 @@ from frontend.state import Hub, View
 from frontend.views.extrapolation import ExtrapolationView
 from frontend.views.observables import ObservablesTab
 
-TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
+TOGGLE_SX = {"flexWrap": "wrap", "& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
 
 
 class Curves:

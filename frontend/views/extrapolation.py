@@ -32,7 +32,7 @@ class ExtrapolationView:
         )  # fmt: skip
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 14, 12, 14), stylesheets=[CSS])
         self.body = pn.Column(self.chart, self.words, sizing_mode="stretch_width", margin=0)
-        view.param.watch(lambda *events: self._draw(), ["scale"])
+        view.param.watch(lambda *events: self._draw(), ["scale", "focused"])
 
     def refresh(self) -> None:
         """Ask for what may have changed, unless the last question is still open."""
@@ -40,7 +40,8 @@ class ExtrapolationView:
             self._task = asyncio.get_running_loop().create_task(self._update())
 
     def _runs(self) -> list[Run]:
-        return [run for ident in list(self._view.selected)[:MAX_RUNS] if (run := self._hub.find(ident))]
+        chosen = sorted(self._view.selected, key=lambda run: run != self._view.focused)
+        return [run for ident in chosen[:MAX_RUNS] if (run := self._hub.find(ident))]
 
     async def _update(self) -> None:
         for run in self._runs():

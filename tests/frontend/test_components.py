@@ -17,6 +17,7 @@ ENTRIES = {
     "DataTable": "data_table.js",
     "FigureChart": "figure_chart.js",
     "IsingLab": "ising_lab.js",
+    "LatticeView": "lattice_view.js",
     "LiveChart": "live_chart.js",
     "SpinView": "spin_view.js",
 }

@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 
-from frontend.figures import rows, text
-from frontend.figures.details import comparison, differences, flatten, summary
 from frontend.forms import FieldError, RunForm, field, fields, locate, parse, split_tags
 from frontend.forms.schema import show
 from frontend.forms.widgets import flag_options
-from frontend.views.actions import as_value, merge_patch
+from frontend.views.actions import as_value, merge_patch, with_value
 from nqs_core.catalog import catalog
 from nqs_core.config import parse as parse_config
 
@@ -178,105 +176,13 @@ def test_a_bad_field_is_marked_and_named(book: dict[str, Any]) -> None:
     assert not widget.error_state
 
 
-@pytest.mark.parametrize(
-    ("value", "error", "words"),
-    [
-        (-1.275284, 0.000036, "−1.27528(4)"), (-1.2753, 0.000012, "−1.275300(12)"), (-20.4, 0.5, "−20.4(5)"),
-        (-204.0, 12.0, "−204(12)"),
-        (-1.5, None, "−1.500000"), (None, 0.1, "–"), (float("nan"), 0.1, "–"), (-1.0, 0.0999, "−1.00(10)"),
-    ],
-)  # fmt: skip
-def test_errors_stand_in_parentheses(value: Any, error: Any, words: str) -> None:
-    assert text.with_error(value, error) == words
-
-
-@pytest.mark.parametrize(
-    ("latex", "clean"),
-    [
-        (r"H = -1 \sum_i a - 1 \sum_i b - 0 \sum_i c", r"H = -\sum_i a - \sum_i b"),
-        (r"H = -(-1) \sum_a x - (-2.5) \sum_i y", r"H = \sum_a x + 2.5 \sum_i y"),
-        (r"H = -0 \sum_a x - 3 \sum_i y", r"H = -3 \sum_i y"),
-        (r"H = 10 \sum_a x + 0.5 \sum_b y", r"H = 10 \sum_a x + 0.5 \sum_b y"),
-    ],
-)
-def test_formulas_are_written_as_one_would(latex: str, clean: str) -> None:
-    assert text.tidy(latex) == clean
-
-
-RUN: Any = {
-    "id": "r1", "name": "<b>bold</b>", "state": "done", "step": 5, "n_steps": 5, "n_sites": 2, "energy": -2.0,
-    "energy_error": 0.01, "relative_error": 1e-3,
-    "config": {"lattice": {"name": "chain", "params": {"length": 2}}, "seed": 0},
-    "tags": ["<i>"],
-    "reference": {"energy": -2.002, "method": "exact", "bound": "exact", "source": "<script>"}, "created": 1.0,
-}  # fmt: skip
-
-
-def run(**more: Any) -> Any:
-    """The run above, changed."""
-    return {**RUN, **more}
-
-
-def test_names_are_never_markup() -> None:
-    for words in (summary(RUN), comparison([RUN, run(id="r2")], {}), *map(str, rows.row(RUN, 0, 2.0).values())):
-        assert "<script>" not in words
-    row = rows.row(RUN, 0, 2.0)
-    assert "<b>" not in row["name_text"]
-    assert "<i>" not in row["tags_text"].replace("<i class", "")
-
-
-def test_only_changed_cells_are_sent() -> None:
-    old = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2"), 1, 2.0)]
-    new = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2", energy=-1.9), 1, 2.0)]
-    changed = rows.changes(old, new)
-    assert changed is not None
-    assert set(changed) == {"energy", "energy_text"}
-    assert changed["energy"] == [(1, -0.95)]
-    assert rows.changes(old, old[:1]) is None
-    assert rows.changes(old, old) == {}
-
-
-def test_search_and_filters_match() -> None:
-    def seen(**more: Any) -> bool:
-        return rows.matches(run(name="First try"), **{"search": "", "states": (), "tag": "", "archived": False, **more})
-
-    assert seen(search="try chain")
-    assert not seen(search="try square")
-    assert seen(states=("done",))
-    assert not seen(states=("failed",))
-    assert not seen(tag="x")
-    assert not rows.matches(run(archived=True), search="", states=(), tag="", archived=False)
-
-
-def test_comparison_shows_differences_only() -> None:
-    other: Any = run(id="r2", config={**RUN["config"], "seed": 1, "name": "other"})
-    assert differences([RUN, other]) == [("seed", [0, 1])]
-    assert differences([RUN, RUN]) == []
-    assert flatten(RUN["config"])["lattice.params.length"] == 2
-
-
-def test_a_run_below_the_exact_energy_is_flagged() -> None:
-    assert text.verdict(run(energy=-2.1, energy_error=0.01))[1] == "error"
-    assert text.verdict(run(energy=-2.0019, energy_error=0.01))[1] == "success"
-    assert text.verdict(run(reference=None)) == ("", "info")
-    flagged = run(energy=-2.1, energy_error=0.01)
-    assert "A variational energy cannot be lower" in summary(flagged)
-    assert "class='flag'" in rows.row(flagged, 0, 2.0)["relative_text"]
-    upper: Any = {**flagged, "reference": {**flagged["reference"], "bound": "upper"}}
-    for fine in (run(energy=-2.0019, energy_error=0.01), upper):
-        assert "cannot be lower" not in summary(fine)
-        assert "class='flag'" not in rows.row(fine, 0, 2.0)["relative_text"]
-
-
-def test_a_reference_says_how_certain_it_is_and_who_found_it() -> None:
-    reference = {"energy": -2.0, "method": "DMRG", "bound": "estimate", "uncertainty": 2e-4, "source": "Li 2020"}
-    words = summary(run(reference=reference))
-    assert "Estimate · E₀ uncertain by 2.0e−4 · Li 2020" in words
-    assert "Exact · computed here" in summary(run(reference={**RUN["reference"], "source": "computed, ed.py"}))
-
-
 def test_one_parameter_becomes_a_merge_patch() -> None:
     assert merge_patch("lattice.params.length", 8) == {"lattice": {"params": {"length": 8}}}
+    config = {"lattice": {"params": {"length": 4, "periodic": True}}, "seed": 0}
+    changed = with_value(config, "lattice.params.length", 8)
+    assert changed == {"lattice": {"params": {"length": 8, "periodic": True}}, "seed": 0}
+    assert config["lattice"]["params"]["length"] == 4
+    assert with_value({}, "sector.sz", 1.0) == {"sector": {"sz": 1.0}}
     assert as_value("2", 1.0) == 2.0
     assert isinstance(as_value("2", 1.0), float)
     assert as_value("2", 1) == 2

@@ -2,7 +2,6 @@
 
 import { caption, picture } from "./lattice_draw.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const STYLE = `
   .lattice { width: 100%; font: 12px var(--bokeh-base-font, Roboto, sans-serif);
     color: var(--panel-on-surface-color, #1d2430); }
@@ -12,12 +11,6 @@ const STYLE = `
   .o2 { stroke-width: 1; opacity: 0.38; stroke-dasharray: 3 3; }
   circle { fill: currentColor; }
   .words { padding-top: 4px; text-align: center; opacity: 0.85; line-height: 1.4; }`;
-
-function element(name, attributes) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
 
 export function render({ model, el }) {
   el.style.cssText = "display:block;width:100%";
@@ -51,19 +44,15 @@ export function render({ model, el }) {
 }
 
 function paint({ width, height, radius, circles, bonds }, drawing, palette) {
-  const label = `Lattice of ${drawing.n_sites} sites`;
-  const svg = element("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
-  for (const { order, whole, stubs } of bonds.toReversed()) {
-    svg.append(element("path", { class: `o${order}`, d: whole }));
-    svg.append(element("path", { class: `o${order} stub`, d: stubs }));
-  }
-  circles.forEach(({ at: [cx, cy], group }, site) => {
-    const circle = element("circle", { cx, cy, r: radius });
-    if (group !== null) circle.style.fill = palette[group % palette.length];
-    const title = element("title", {});
-    title.textContent = `site ${site}`;
-    circle.append(title);
-    svg.append(circle);
+  const lines = bonds.toReversed().map(
+    ({ order, whole, stubs }) => `<path class="o${order}" d="${whole}"/><path class="o${order} stub" d="${stubs}"/>`,
+  );
+  const sites = circles.map(({ at: [x, y], group }, site) => {
+    const fill = group === null ? "" : ` style="fill:${palette[group % palette.length]}"`;
+    return `<circle cx="${x}" cy="${y}" r="${radius}"${fill}><title>site ${site}</title></circle>`;
   });
-  return svg;
+  const holder = document.createElement("div");
+  holder.innerHTML = `<svg width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img"
+    aria-label="Lattice of ${drawing.n_sites} sites">${lines.join("")}${sites.join("")}</svg>`;
+  return holder.firstElementChild;
 }

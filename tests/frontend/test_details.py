@@ -1,0 +1,162 @@
+"""A run in words: numbers with errors, the table's cells, the details card, the comparison."""
+
+from typing import Any
+
+import pytest
+
+from frontend.figures import rows, text
+from frontend.figures.comparison import comparison, differences, flatten
+from frontend.figures.details import More, nearest, summary
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        (-1.275284, 0.000036, "−1.27528(4)"), (-1.2753, 0.000012, "−1.275300(12)"), (-20.4, 0.5, "−20.4(5)"),
+        (-204.0, 12.0, "−204(12)"),
+        (-1.5, None, "−1.500000"), (0.0, 0.0, "0"),
+        (None, 0.1, "–"), (float("nan"), 0.1, "–"), (-1.0, 0.0999, "−1.00(10)"),
+    ],
+)  # fmt: skip
+def test_errors_stand_in_parentheses(value: Any, error: Any, words: str) -> None:
+    assert text.with_error(value, error) == words
+
+
+@pytest.mark.parametrize(
+    ("latex", "clean"),
+    [
+        (r"H = -1 \sum_i a - 1 \sum_i b - 0 \sum_i c", r"H = -\sum_i a - \sum_i b"),
+        (r"H = -(-1) \sum_a x - (-2.5) \sum_i y", r"H = \sum_a x + 2.5 \sum_i y"),
+        (r"H = -0 \sum_a x - 3 \sum_i y", r"H = -3 \sum_i y"),
+        (r"H = 10 \sum_a x + 0.5 \sum_b y", r"H = 10 \sum_a x + 0.5 \sum_b y"),
+    ],
+)
+def test_formulas_are_written_as_one_would(latex: str, clean: str) -> None:
+    assert text.tidy(latex) == clean
+
+
+RUN: Any = {
+    "id": "r1", "name": "<b>bold</b>", "state": "done", "step": 5, "n_steps": 5, "n_sites": 2, "energy": -2.0,
+    "energy_error": 0.01, "relative_error": 1e-3,
+    "config": {"lattice": {"name": "chain", "params": {"length": 2}}, "seed": 0},
+    "tags": ["<i>"],
+    "reference": {"energy": -2.002, "method": "exact", "bound": "exact", "source": "<script>"}, "created": 1.0,
+}  # fmt: skip
+
+
+def run(**more: Any) -> Any:
+    """The run above, changed."""
+    return {**RUN, **more}
+
+
+def test_names_are_never_markup() -> None:
+    for words in (summary(RUN), comparison([RUN, run(id="r2")], {}), *map(str, rows.row(RUN, 0, 2.0).values())):
+        assert "<script>" not in words
+    row = rows.row(RUN, 0, 2.0)
+    assert "<b>" not in row["name_text"]
+    assert "<i>" not in row["tags_text"].replace("<i class", "")
+
+
+def test_only_changed_cells_are_sent() -> None:
+    old = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2"), 1, 2.0)]
+    new = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2", energy=-1.9), 1, 2.0)]
+    changed = rows.changes(old, new)
+    assert changed is not None
+    assert set(changed) == {"energy", "energy_text"}
+    assert changed["energy"] == [(1, -0.95)]
+    assert rows.changes(old, old[:1]) is None
+    assert rows.changes(old, old) == {}
+
+
+def test_search_and_filters_match() -> None:
+    def seen(**more: Any) -> bool:
+        return rows.matches(run(name="First try"), **{"search": "", "states": (), "tag": "", "archived": False, **more})
+
+    assert seen(search="try chain")
+    assert not seen(search="try square")
+    assert seen(states=("done",))
+    assert not seen(states=("failed",))
+    assert not seen(tag="x")
+    assert not rows.matches(run(archived=True), search="", states=(), tag="", archived=False)
+
+
+def test_comparison_shows_differences_only() -> None:
+    other: Any = run(id="r2", config={**RUN["config"], "seed": 1, "name": "other"})
+    assert differences([RUN, other]) == [("seed", [0, 1])]
+    assert differences([RUN, RUN]) == []
+    assert flatten(RUN["config"])["lattice.params.length"] == 2
+
+
+def test_the_verdict_is_the_servers() -> None:
+    flag = {"kind": "flag", "text": "below the exact reference by 0.1, more than 3 standard errors: the chains"}
+    flagged = run(energy=-2.1, verdict=flag)
+    words = summary(flagged)
+    assert "Below the exact reference by 0.1, more than 3 standard errors.</b>" in words
+    assert "Chains that have not mixed" in words
+    assert "class='flag'" in rows.row(flagged, 0, 2.0)["relative_text"]
+    assert text.verdict(flagged)[1] == "error"
+    for kind, said in (("error", "relative error -1.0e-3"), ("above", "above the bound"), ("beaten", "an improvement")):
+        fine = run(energy=-2.1, verdict={"kind": kind, "text": said})
+        assert "Likely causes" not in summary(fine)
+        assert "class='flag'" not in rows.row(fine, 0, 2.0)["relative_text"]
+    assert "−1.0e−3" in summary(run(verdict={"kind": "error", "text": "relative error -1.0e-3"}))
+    assert text.verdict(run(verdict=None)) == ("", "info")
+
+
+@pytest.mark.parametrize(
+    ("relative", "state", "colour"),
+    [(2e-5, "done", "success"), (-5e-3, "done", "info"), (0.1, "done", "warning"), (0.1, "running", "info")],
+)
+def test_a_relative_error_is_coloured_by_its_size(relative: float, state: str, colour: str) -> None:
+    found = run(relative_error=relative, state=state, verdict={"kind": "error", "text": "x"})
+    assert text.verdict(found) == ("x", colour)
+
+
+def test_a_bound_that_is_beaten_is_said_to_be() -> None:
+    bound: Any = {**RUN["reference"], "bound": "upper"}
+    beaten = run(
+        reference=bound, verdict={"kind": "beaten", "text": "below the best known upper bound: an improvement"}
+    )
+    assert "v-success" in summary(beaten)
+    assert "an improvement" in summary(beaten)
+    assert "Reference <b>≤ " in summary(beaten)
+    assert "class='beaten'" in rows.row(beaten, 0, 2.0)["relative_text"]
+
+
+def test_a_reference_says_how_certain_it_is_and_who_found_it() -> None:
+    reference = {"energy": -2.0, "method": "DMRG", "bound": "estimate", "sentence": "-2.0 (DMRG)", "source": "Li 2020"}
+    assert "−2.0 (DMRG) · Li 2020" in summary(run(reference=reference))
+    known: Any = {**RUN["reference"], "sentence": "exact (closed form)", "source": "computed, ed.py"}
+    assert "Exact (closed form) · computed here" in summary(run(reference=known))
+
+
+def test_without_a_reference_the_nearest_are_named_with_bounds() -> None:
+    answer = {
+        "nearest": [{"coupling": "J2", "value": 0.5, "row": {"energy_per_site": -0.5, "method": "<DMRG>"}}],
+        "bracket": {"lower": -4.4, "upper": -4.0, "coupling": "J2"},
+    }
+    words = nearest(answer, 8, "site")
+    assert words == ("No reference; nearest: −0.5 J at J2 = 0.5 (&lt;DMRG&gt;); E/N between −0.55 and −0.5.")
+    assert words in summary(run(reference=None), "site", More(nearest=words))
+    assert "E ≥ −4.4" in nearest({"bracket": {"lower": -4.4, "upper": None}}, 8, "total")
+    assert nearest({}, 8, "site") == "No reference is known for this system."
+
+
+def test_the_floor_of_the_divergence_stands_beside_it() -> None:
+    assert "<dt>JSD floor</dt><dd>5.00e−3</dd>" in summary(run(jsd=0.01), more=More(floor=0.005))
+    assert "JSD floor" not in summary(run(jsd=0.01))
+
+
+def test_later_measurements_stand_in_the_details() -> None:
+    done = {
+        "id": "m1", "state": "done", "n_samples": 4096,
+        "result": {"energy": -2.0, "energy_error": 0.002, "n_samples_final": 4096,
+                   "observables": {"renyi2": {"mean": 0.5, "error": 0.01}}},
+    }  # fmt: skip
+    going = {"id": "m2", "state": "running", "n_samples": 9000, "result": None}
+    words = summary(run(measurements=[done, going]))
+    assert words.index("9\u202f000 samples") < words.index("4\u202f096 samples")
+    assert "E/N <b>−1.0000(10)</b>" in words
+    assert "Rényi-2 entropy (nat)</dt><dd>0.500(10)" in words
+    assert "chip-running" in words
+    assert "Measured again" not in summary(RUN)
