@@ -58,7 +58,7 @@ def wave_vectors(lattice: Crystal) -> Float[np.ndarray, "n_q dim"]:
     images = np.array(list(itertools.product(range(-ZONES, ZONES + 1), repeat=len(lattice.extent))))
     # S(q + G) = S(q) for all configurations where G·r is a multiple of 2π for every site of the cell.
     places = np.array(lattice.basis) @ np.linalg.inv(np.array(lattice.vectors))
-    phases = np.round(images @ places.T, 6) % 1.0
+    phases = np.round(images @ places.T % 1.0, 6) % 1.0
     candidates = ((cells / lattice.extent)[:, None] + images[None]) @ lattice.reciprocal()
     zones = [_shortest(candidates[:, np.all(phases == phase, axis=1)]) for phase in np.unique(phases, axis=0)]
     return freeze(np.concatenate(zones))

@@ -1,13 +1,17 @@
-"""What the final measurement and its observables refuse."""
+"""Live diagnostics, the comparison with exact ground states, and the edges of the final measurement."""
+
+import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs_core import driver, problem
-from nqs_core.errors import DivergedError, TooLargeError
-from tests.nqs_core.systems import config
+from nqs_core import driver, measurement, problem
+from nqs_core.errors import DivergedError
+from nqs_core.events import MetricsEvent, StateEvent
+from nqs_core.reference import ground_space
+from tests.nqs_core.systems import config, dense
 
 
 def test_a_last_update_that_diverges_is_no_result():
@@ -19,9 +23,108 @@ def test_a_last_update_that_diverges_is_no_result():
         list(driver.run(built, state))
 
 
-def test_correlations_of_a_huge_lattice_are_refused_before_the_run_starts():
-    huge = {"lattice": {"name": "chain", "params": {"length": 20_000}}, "ansatz": {"name": "mlp"}}
-    huge |= {"sampler": {"name": "metropolis"}, "optimizer": {"name": "sgd"}}
-    with pytest.raises(TooLargeError, match=r"3\.2 GB"):
-        problem.build(config(**huge))
-    assert problem.build(config(**huge, observables=[])).n_sites == 20_000
+def test_a_single_chain_has_no_error_bar_and_no_partner():
+    sampler = {"name": "metropolis", "params": {"n_samples": 32, "n_chains": 1}}
+    built = problem.build(config(sampler=sampler, n_steps=1, measure=64))
+    *_, (done, _) = driver.run(built, driver.init(built, 0))
+    assert isinstance(done, StateEvent)
+    assert done.result is not None
+    found = done.result["observables"]
+    assert found["magnetisation"]["error"] is None
+    assert found["correlation_map"]["error"] is None
+    assert not {"purity", "renyi2"} & set(found)
+    json.dumps(done.result, allow_nan=False)
+
+
+def test_live_observables_and_comparisons_come_at_the_interval():
+    built = problem.build(config(n_steps=7, observe_every=3))
+    metrics = [e for e, _ in driver.run(built, driver.init(built, 0)) if isinstance(e, MetricsEvent)]
+    train = [e for e in metrics if e.phase == "train"]
+    assert [e.step for e in train if "magnetisation" in e.scalars] == [3, 6, 7]
+    assert [e.step for e in train if "infidelity" in e.scalars] == [3, 6, 7]
+    assert [e.step for e in train if "jsd" in e.scalars] == [3, 6, 7]
+    for event in (train[2], train[-1]):
+        assert {"renyi2", "renyi2_error", "bond_energy_mean", "bond_energy_mean_error"} <= set(event.scalars)
+        shapes = {name: np.shape(event.arrays[name]) for name in event.arrays}
+        assert {name: shapes[name] for name in ("correlation_map", "structure_factor", "bond_energy")} == {
+            "correlation_map": (6, 6), "structure_factor": (6,), "bond_energy": (6,)
+        }  # fmt: skip
+        assert all(shapes[f"{name}_error"] == shapes[name] for name in shapes if not name.endswith("_error"))
+
+
+# ---- infidelity
+
+
+def independent_infidelity(built, params):
+    """From the dense Hamiltonian, restricted to the sector, and every ground state."""
+    index = built.sector.indices()
+    h = dense(built.hamiltonian.terms(), built.n_sites)[np.ix_(index, index)]
+    energies, vectors = np.linalg.eigh(h)
+    ground = vectors[:, energies < energies[0] + 1e-9]
+    psi = np.exp(np.asarray(jax.vmap(lambda s: built.ansatz.log_psi(params, s))(jnp.asarray(built.sector.enumerate()))))
+    return 1 - np.linalg.norm(ground.conj().T @ psi) ** 2 / np.linalg.norm(psi) ** 2, ground
+
+
+SYSTEMS = {
+    "tfim": ({}, 1),
+    "classical": ({"hamiltonian": {"name": "tfim", "params": {"h": 0.0}}}, 2),
+    "marshall": ({"hamiltonian": {"name": "heisenberg", "params": {"marshall": True}}, "sector": {"sz": 0}}, 1),
+    "plain": ({"hamiltonian": {"name": "heisenberg"}, "sector": {"sz": 0}}, 1),
+    "multiplet": ({"hamiltonian": {"name": "heisenberg", "params": {"J": -1.0}}}, 7),
+    "dimers": ({"hamiltonian": {"name": "j1j2"}, "sector": {"sz": 0}}, 2),
+    "odd": ({"lattice": {"name": "chain", "params": {"length": 7}}, "hamiltonian": {"name": "heisenberg"}}, 4),
+    "field": ({"hamiltonian": {"name": "tfim", "params": {"h_z": 0.2}}}, 1),
+    "imaginary": ({"hamiltonian": {"name": "custom", "params": {"strings": "X0 Y1\n0.3 Z2\n0.2 X2 X3\nY4 Z5"}}}, 8),
+}
+
+
+@pytest.mark.parametrize("lanczos", [False, True], ids=["dense", "lanczos"])
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_infidelity_counts_the_whole_ground_space(monkeypatch, name, lanczos):
+    changes, degeneracy = SYSTEMS[name]
+    ansatz = {"name": "rbm", "params": {"alpha": 1, "complex": True}}
+    sampler = {"name": "metropolis", "params": {"n_samples": 64, "n_chains": 16}}
+    built = problem.build(config(**({"ansatz": ansatz, "sampler": sampler, "observables": []} | changes)))
+    start = built.ansatz.init(jax.random.key(0))
+    params = jax.tree.map(lambda x: x + 0.3 * np.cos(np.arange(x.size)).reshape(x.shape), start)
+    if lanczos:
+        monkeypatch.setattr(ground_space, "_DENSE", 33)
+    ground_space.ground_space.cache_clear()
+    try:
+        found = measurement.final_infidelity(built, params)
+        space = ground_space.ground_space(built.hamiltonian, built.sector)
+    finally:
+        ground_space.ground_space.cache_clear()
+    exact, ground = independent_infidelity(built, params)
+    assert found == pytest.approx(exact, abs=1e-10)
+    assert 0.01 < exact < 1.0
+    assert ground.shape[1] == degeneracy
+    assert space is not None
+    # The same space, whatever the basis.
+    np.testing.assert_allclose(space @ space.conj().T, ground @ ground.conj().T, atol=1e-8)
+    inside = np.exp(1j) * space @ np.arange(1.0, degeneracy + 1)
+    with np.errstate(divide="ignore"):
+        assert measurement.infidelity(built, np.log(inside.astype(complex))) < 1e-12
+
+
+def test_ground_states_that_take_too_long_are_not_sought(monkeypatch):
+    monkeypatch.setattr(ground_space, "WORK", 1e4)
+    monkeypatch.setattr(ground_space, "_DENSE", 16)
+    ground_space.ground_space.cache_clear()
+    built = problem.build(config(n_steps=1))
+    *_, (done, _) = driver.run(built, driver.init(built, 0))
+    ground_space.ground_space.cache_clear()
+    assert isinstance(done, StateEvent)
+    assert done.result is not None
+    assert done.result["infidelity"] is None
+
+
+def test_training_brings_the_infidelity_down():
+    built = problem.build(config(n_steps=60, sampler={"name": "exact", "params": {"n_samples": 512}}))
+    events = [e for e, _ in driver.run(built, driver.init(built, 0))]
+    values = [e.scalars["infidelity"] for e in events if isinstance(e, MetricsEvent) and "infidelity" in e.scalars]
+    assert values[-1] < 0.1 * values[0]
+    done = events[-1]
+    assert isinstance(done, StateEvent)
+    assert done.result is not None
+    assert done.result["infidelity"] < 0.1 * values[0]
