@@ -119,6 +119,7 @@ CASES = [
     ("xxz", "square", {"extent": [2, 2]}, {"J": -1.0, "Delta": 0.4}, {"spin_flip": -1}, "M", planar(4), ORIGIN),
     ("tfim", "square", {"extent": [4, 2], "periodic": [True, False]}, {"h": 2.0}, {}, None, planar(2), [0, 0.5]),
     ("heisenberg", "triangular", {"extent": [3, 3]}, {"J": 1.0}, {"sz": 0.5}, "Γ", planar(6), ORIGIN),
+    ("heisenberg", "triangular", {"extent": [3, 3]}, {"J": 1.0}, {"sz": 0.5}, "K", planar(3), ORIGIN),
     ("tfim", "triangular", {"extent": [2, 2]}, {"J": -1.0, "h": 0.8}, {}, None, planar(6), ORIGIN),
     ("heisenberg", "honeycomb", {"extent": [2, 2]}, {"J": 1.0}, {"sz": 0.0}, None, planar(6), HEXAGON),
     ("heisenberg", "kagome", {"extent": [1, 1]}, {"J": 1.0}, {}, None, planar(6), KAGOME),
