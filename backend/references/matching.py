@@ -64,9 +64,9 @@ def judge(run: Mapping[str, Any]) -> dict[str, Any] | None:
     known, energy, error = run["reference"], run["energy"], run["energy_error"]
     if energy is None or known is None or known.get("energy") is None:
         return None
-    unused: dict[str, Any] = dict.fromkeys(("method", "source", "sector", "key"), "")
+    texts = {name: known.get(name) or "" for name in ("method", "uncertainty_kind", "source", "sector", "key")}
     about = {"energy": known["energy"], "bound": known["bound"], "uncertainty": known.get("uncertainty"), "level": 0}
-    reference = Reference(**about, **unused, uncertainty_kind=known.get("uncertainty_kind") or "")
+    reference = Reference(**about, **texts)
     found = verdict(energy, math.inf if error is None else error, reference)  # without an error bar all is possible
     return {"kind": found.kind, "text": found.text}
 
