@@ -22,7 +22,7 @@ MARKED = "Check the marked fields."
 
 
 class ReferencePanel:
-    """`launched` is awaited with a new computation, `added` with a new row, `search` shows a system in the table."""
+    """`launched` is awaited with a new computation, `added` with a new row, `show` takes a key to show in the table."""
 
     def __init__(
         self,
@@ -31,10 +31,10 @@ class ReferencePanel:
         *,
         launched: Callable[[Run], Awaitable[None]],
         added: Callable[[ReferenceRow], Awaitable[None]],
-        search: Callable[[str], None],
+        show: Callable[[str], None],
     ) -> None:
         self._hub, self._view = hub, view
-        self._launched, self._added, self._search = launched, added, search
+        self._launched, self._added, self._show = launched, added, show
         self._pending: asyncio.Task[None] | None = None
         self._answer: Mapping[str, Any] = {}
         self.system = SystemForm(hub, self._on_change)
@@ -46,7 +46,7 @@ class ReferencePanel:
             label="Show in the table", icon="table_rows", variant="text", size="small", margin=(0, 0, 4, 0),
             visible=False,
         )  # fmt: skip
-        self.in_table.on_click(lambda event: self._search(str(self._answer.get("key") or "")))
+        self.in_table.on_click(lambda event: self._show(str(self._answer.get("key") or "")))
         self.mode = pmui.RadioButtonGroup(
             options=MODES, value="compute", size="small", margin=(12, 0, 6, 0), sx=TOGGLE_SX,
             description="What to do with this system",
@@ -55,7 +55,7 @@ class ReferencePanel:
         self.cost = pn.pane.HTML("", margin=(0, 0, 6, 0), **html)
         self.alert = pmui.Alert("", severity="error", visible=False, sizing_mode="stretch_width", margin=(0, 0, 6, 0))
         self.button = pmui.Button(
-            label="Compute", icon="play_arrow", color="primary", variant="contained", sizing_mode="stretch_width",
+            label="Start", icon="play_arrow", color="primary", variant="contained", sizing_mode="stretch_width",
             margin=(2, 0), size="medium", disable_elevation=True,
         )  # fmt: skip
         self.button.on_click(self._act)
@@ -94,7 +94,7 @@ class ReferencePanel:
     def _show_mode(self) -> None:
         own = self.mode.value == "own"
         self.own.view.visible, self.compute.view.visible = own, not own
-        self.button.param.update(label="Add" if own else "Compute", icon="add" if own else "play_arrow")
+        self.button.param.update(label="Add to the table" if own else "Start", icon="add" if own else "play_arrow")
 
     def _on_change(self) -> None:
         self._view.param.update(compute="", system="")  # the link named another system

@@ -33,7 +33,7 @@ class JobsPanel:
             columns=rows.job_columns(view.scale), sizing_mode="stretch_width", margin=(2, 8, 10, 8),
         )  # fmt: skip
         self.empty = pmui.Typography(
-            "Nothing has been computed yet. Choose a system at the left and press Compute.", variant="body2",
+            "Nothing has been computed yet. Look up a system and press Start.", variant="body2",
             margin=(4, 16, 16, 16),
         )  # fmt: skip
         self.title = pmui.Typography("", variant="subtitle1", margin=(0, 8, 0, 0), styles={"font-weight": "650"})

@@ -67,8 +67,7 @@ class Fields:
             if not control.widget.visible:
                 continue
             if not final and control.spec.required and not control.shown:
-                control.error("")
-                continue
+                continue  # still to be typed; where it was missed already the mark stays
             try:
                 value = control.check()
                 if final and control.spec.required and value == "":
@@ -134,3 +133,4 @@ class OwnFields(Fields):
         """Forget the number; who found it stays, for the next one."""
         for name in ("energy", "uncertainty", "note"):
             self.controls[name].set(None)
+            self.controls[name].error("")

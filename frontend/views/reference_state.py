@@ -15,11 +15,8 @@ PAGE_ROWS = 12
 FACETS = ("hamiltonian", "lattice", "method", "bound", "origin")
 FRESH_SECONDS = 0.9
 # Parameter -> its name in the address.
-URL: Mapping[str, str] = {"search": "q"} | {
-    name: name
-    for name in ("tab", *FACETS, "sort", "page", "row", "key", "job", "scale", "units", "x", "log", "near", "compute",
-                 "system")
-}  # fmt: skip
+NAMES = ("tab", *FACETS, "only", "sort", "page", "row", "key", "job", "scale", "units", "x", "log", "near", "compute")
+URL: Mapping[str, str] = {"search": "q"} | {name: name for name in (*NAMES, "system")}
 
 
 class ReferencesView(param.Parameterized):
@@ -32,6 +29,7 @@ class ReferencesView(param.Parameterized):
     method = param.String(default="")
     bound = param.String(default="")
     origin = param.String(default="")
+    only = param.String(default="", doc="Key of the one system whose rows are shown.")
     sort = param.String(default="", doc="Column, with a leading '-' for falling order.")
     page = param.Integer(default=1, bounds=(1, None))
     row = param.String(default="", doc="Id of the row whose details are shown.")
@@ -87,7 +85,7 @@ class ReferencesView(param.Parameterized):
     def query(self) -> dict[str, Any]:
         """What the API is asked for: filters, order and page."""
         chosen = {name: getattr(self, name) or None for name in ("search", "sort", *FACETS)}
-        return chosen | {"limit": PAGE_ROWS, "offset": PAGE_ROWS * (self.page - 1)}
+        return chosen | {"key": self.only or None, "limit": PAGE_ROWS, "offset": PAGE_ROWS * (self.page - 1)}
 
 
 class Jobs:

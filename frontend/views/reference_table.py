@@ -10,6 +10,7 @@ from frontend import theme
 from frontend.client import ApiError, Client, ReferenceRow
 from frontend.components import DataTable
 from frontend.figures import reference_rows as rows
+from frontend.figures import reference_text as words
 from frontend.views.reference_state import FACETS, PAGE_ROWS, ReferencesView
 from frontend.views.table import COMPACT_SX
 
@@ -38,6 +39,11 @@ class ReferenceTable:
         }
         for name, widget in self.filters.items():
             widget.param.watch(lambda event, name=name: self._filter(**{name: event.new or ""}), "value")
+        self.only = pmui.Button(
+            label="", icon="close", variant="outlined", size="small", margin=0, visible=False,
+            description="Show all systems again",
+        )  # fmt: skip
+        self.only.on_click(lambda event: self._filter(only=""))
         self.table = DataTable(
             self._on_row, self._on_sort, label="Reference energies", look=rows.TABLE_LOOK, selected=view.row,
             sort=view.sort, columns=rows.columns(view.scale), sizing_mode="stretch_width", margin=(2, 8, 0, 8),
@@ -46,7 +52,7 @@ class ReferenceTable:
         self.back = self._turn("chevron_left", "Previous page", -1)
         self.forth = self._turn("chevron_right", "Next page", 1)
         self.where = pmui.Typography("", variant="body2", margin=(0, 4))
-        view.param.watch(lambda *events: self.reload(), ["search", "sort", "page", *FACETS])
+        view.param.watch(lambda *events: self.reload(), ["search", "only", "sort", "page", *FACETS])
         view.param.watch(lambda *events: self.draw(), ["scale", "units", "row"])
 
     def _turn(self, icon: str, label: str, step: int) -> Any:
@@ -57,7 +63,7 @@ class ReferenceTable:
     def panel(self, *tools: Any) -> Any:
         """The card; `tools` stand at the right end of its foot."""
         filters = pmui.FlexBox(
-            self.search, *self.filters.values(), align_items="center", gap="6px 8px", margin=(12, 14, 6, 14),
+            self.search, *self.filters.values(), self.only, align_items="center", gap="6px 8px", margin=(12, 14, 6, 14),
             sizing_mode="stretch_width",
         )  # fmt: skip
         pages = pmui.FlexBox(
@@ -119,6 +125,8 @@ class ReferenceTable:
             columns=rows.columns(view.scale), rows=rows.rows(self._found, view.scale, view.units), selected=view.row,
             sort=view.sort,
         )  # fmt: skip
+        shown = words.system(self._found[0]) if view.only and self._found else view.only
+        self.only.param.update(label=shown, visible=bool(view.only))
         none = not self._found
         self.empty.param.update(object="No reference energy matches these filters.", visible=none)
         self.table.visible = not none

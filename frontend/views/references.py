@@ -54,10 +54,10 @@ class ReferencesPage:
     def _build(self) -> None:
         hub, view = self.hub, self.view
         self._built = True
-        self.form = ReferencePanel(hub, view, launched=self._launched, added=self._added, search=self._search)
+        self.form = ReferencePanel(hub, view, launched=self._launched, added=self._added, show=self._show_system)
         self.focus = FocusPanel(hub.client, view, use=self._use, gone=self._reload)
         self.table = ReferenceTable(hub.client, view, self.focus.show)
-        self.listed = JobsPanel(hub.client, view, self.jobs, self._open_system)
+        self.listed = JobsPanel(hub.client, view, self.jobs, self._show_system)
         self.tabs = self._toggle({"Energies": "table", "Computations": "jobs"}, "tab", "What is shown")
         self.scale = self._toggle(SCALES, "scale", "Energies per site or total")
         self.units = self._toggle(UNITS, "units", UNITS_HELP)
@@ -167,8 +167,8 @@ class ReferencesPage:
 
     async def _added(self, row: ReferenceRow) -> None:
         say("Added to the table.")
-        self.view.param.update(tab="table", page=1, search=row["key"], row=str(row["id"]), key=row["key"])
-        self._close_form()
+        self.view.param.update(row=str(row["id"]), key=row["key"])
+        self._show_system(row["key"])
         await self._reload()
 
     async def _reload(self) -> None:
@@ -176,15 +176,12 @@ class ReferencesPage:
         self.focus.load()
         self.form.ask()
 
-    def _search(self, key: str) -> None:
-        """Show a system in the table."""
-        cleared = dict.fromkeys(("hamiltonian", "lattice", "method", "bound", "origin"), "")
-        self.view.param.update(tab="table", page=1, search=key, **cleared)
-        self._close_form()
-
-    def _open_system(self, key: str) -> None:
-        self._search(key)
+    def _show_system(self, key: str) -> None:
+        """Show all rows of a system in the table."""
+        cleared = dict.fromkeys(("search", "hamiltonian", "lattice", "method", "bound", "origin"), "")
+        self.view.param.update(**cleared, tab="table", page=1, only=key)
         self.table.reload()
+        self._close_form()
 
     def _use(self, system: Mapping[str, Any], mode: str) -> None:
         self.form.use(system, mode)

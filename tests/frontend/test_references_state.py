@@ -74,6 +74,8 @@ def test_a_source_is_needed_and_energies_per_site_become_totals() -> None:
     own.read(errors, final=True)
     assert errors == {"source": "Source is needed"}
     assert own.controls["source"].widget.error_state
+    own.read({})  # the check after each keystroke keeps the mark
+    assert own.controls["source"].widget.error_state
     own.controls["source"].widget.value_input = "A. Author, J. Phys. 1, 2 (2024)"
     errors = {}
     assert own.read(errors, final=True)["source"].startswith("A. Author")

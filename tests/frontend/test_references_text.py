@@ -14,12 +14,12 @@ from nqs_core.config import System
 from nqs_core.reference import data_folder, load_table
 from nqs_core.reference.matching import canonical, key, sector_label
 
-TABLE = [cast(ReferenceRow, {**row, "id": i, "origin": "shipped"}) for i, row in enumerate(load_table())]
+TABLE: list[Any] = [{**row, "id": i, "origin": "shipped"} for i, row in enumerate(load_table())]
 SYSTEMS = {(row["key"], row.get("sector")): row for row in TABLE}
 NUMBER = re.compile(r"(−?\d+(?:\.(\d+))?)(?:\((\d+)\))?")
 
 
-def pick(**wanted: Any) -> ReferenceRow:
+def pick(**wanted: Any) -> Any:
     """The first shipped row with these values."""
     return next(row for row in TABLE if all(row.get(name) == value for name, value in wanted.items()))
 
