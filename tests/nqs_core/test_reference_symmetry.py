@@ -66,9 +66,8 @@ def image(lat, element, centre):
 def on_states(n, moved):
     """The permutation of basis states that moves the spin of site j to site moved[j]."""
     states = np.arange(2**n)
-    target = sum(((states >> j) & 1) << int(moved[j]) for j in range(n))
     operator = np.zeros((2**n, 2**n))
-    operator[target, states] = 1.0
+    operator[sum(((states >> j) & 1) << int(moved[j]) for j in range(n)), states] = 1.0
     return operator
 
 
@@ -96,6 +95,8 @@ def irrep_projector(lat, elements, chi, centre):
 
 
 def levels_inside(dense, projector):
+    kept = np.flatnonzero(np.real(np.diagonal(projector)) > 1e-12)  # elsewhere its rows vanish, too
+    projector, dense = projector[np.ix_(kept, kept)], dense[np.ix_(kept, kept)]
     weights, vectors = np.linalg.eigh(projector)
     inside = vectors[:, weights > 0.5]
     assert np.all((np.abs(weights) < 1e-9) | (np.abs(weights - 1) < 1e-9))
