@@ -76,8 +76,11 @@ def refresh(engine: Engine, system_key: str) -> None:
     for run in store.same_system(engine, system_key):
         if run["kind"] not in ("vmc", "measure"):  # a job is not judged by what it found itself
             continue
-        config = parse_as(RunConfig, run["config"])
-        found = match(engine, config)
+        try:
+            found = match(engine, parse_as(RunConfig, run["config"]))
+        except NQSError as error:  # one run of an earlier version must not spoil the others' reference
+            LOG.info("run %s keeps its reference: %s", run["id"], error)
+            continue
         if found != run["reference"]:
             store.set_reference(engine, run["id"], found)
 
