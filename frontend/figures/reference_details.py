@@ -109,9 +109,17 @@ def job(run: Run, scale: str) -> str:
         f"<div class='big'>{words.figure(energy, error)}"
         f"<span class='unit'>{per}, {newest}, in the units of its Hamiltonian</span></div>"
         f"<div class='bar{' wait' if waiting else ''}'><i style='width:{100 * share:.1f}%'></i></div>"
-        f"<div class='line'><b>{esc(details.phase_words(run))}</b>"
+        f"<div class='line'><b>{esc(_phase(run))}</b>"
         f"<span class='quiet'>{''.join(f' · {esc(w)}' for w in said)}</span></div>{_outcome(run, scale)}{failed}"
     )
+
+
+def _phase(run: Run) -> str:
+    if run.get("state") != "running":
+        return details.phase_words(run)
+    if run.get("phase") == "compiling":
+        return "preparing"
+    return "sweeping" if run.get("kind") == "dmrg" else "diagonalising"
 
 
 def job_title(run: Run) -> str:

@@ -47,9 +47,9 @@ def shape(lattice: str, extent: Any, boundary: str) -> str:
 
 
 def couplings(hamiltonian: str, values: Mapping[str, Any] | None) -> str:
-    """J₂ = 0.5; the leading coupling goes without saying where it is 1."""
-    unit = UNIT.get(hamiltonian)
-    said = [f"{symbol(k)} = {v:g}" for k, v in (values or {}).items() if not (k == unit and v == 1)]
+    """J₂ = 0.5; the leading coupling goes without saying where it is 1, a field along z where it is 0."""
+    silent = {UNIT.get(hamiltonian): 1, "h_z": 0}
+    said = [f"{symbol(k)} = {v:g}" for k, v in (values or {}).items() if silent.get(k) != v]
     return text.minus(", ".join(said))
 
 

@@ -10,7 +10,7 @@ from frontend import theme
 from frontend.client import Run
 from frontend.components import FigureChart, LiveChart
 from frontend.figures import details, reference_details, reference_series
-from frontend.views.curves import TOGGLE_SX
+from frontend.views.reference_dialogs import toggle
 from frontend.views.reference_state import ReferencesView
 
 LIVE = (("energy", "Energy"), ("truncation_error", "Discarded weight"), ("max_entropy", "Entanglement entropy"))
@@ -66,13 +66,9 @@ class SeriesPlots:
         self._shown: tuple[Mapping[str, Any], float, str, float | None] | None = None
         self.inverse = FigureChart(heading="Against 1/χ", height=HEIGHT, sizing_mode="stretch_width", margin=(0, 4))
         self.other = FigureChart(height=HEIGHT, sizing_mode="stretch_width", margin=(0, 4))
-        small: dict[str, Any] = {"size": "small", "margin": 0, "sx": TOGGLE_SX}
-        self.x = pmui.RadioButtonGroup(options=X_AXES, value=view.x, description="Axis of the right plot", **small)
-        self.log = pmui.RadioButtonGroup(options=AXES, value=view.log, description="Scale of that axis", **small)
-        self.near = pmui.RadioButtonGroup(options=SIGHTS, value=view.near, description="What is in sight", **small)
-        self.near.link(view, value="near", bidirectional=True)
-        self.x.link(view, value="x", bidirectional=True)
-        self.log.link(view, value="log", bidirectional=True)
+        self.near = toggle(SIGHTS, view, "near", "What is in sight")
+        self.x = toggle(X_AXES, view, "x", "Axis of the right plot")
+        self.log = toggle(AXES, view, "log", "Scale of that axis")
         self.words = pn.pane.HTML(
             "", sizing_mode="stretch_width", margin=(4, 16, 4, 16), stylesheets=[reference_details.CSS]
         )

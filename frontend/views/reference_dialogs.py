@@ -1,10 +1,12 @@
-"""A question before something is gone for good, and a word to the visitor."""
+"""Small parts of the page: a question before something is gone for good, a word to the visitor, buttons."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+
+TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
 
 
 class Confirm:
@@ -45,4 +47,13 @@ def icon(name: str, label: str, do: Callable[[Any], Any], **more: Any) -> Any:
     """A small button that is a picture with a name."""
     made = pmui.IconButton(icon=name, description=label, label=label, size="small", margin=(0, 1), **more)
     made.on_click(do)
+    return made
+
+
+def toggle(options: Mapping[str, Any], view: Any, name: str, label: str) -> Any:
+    """Buttons of which one is pressed; it is the value of `name` in `view`."""
+    made = pmui.RadioButtonGroup(
+        options=dict(options), value=getattr(view, name), size="small", margin=0, sx=TOGGLE_SX, description=label
+    )
+    made.link(view, value=name, bidirectional=True)
     return made

@@ -11,7 +11,7 @@ from frontend.client import ApiError, ReferenceRow, Run, Unreachable
 from frontend.figures import reference_details, reference_lookup
 from frontend.forms import locate
 from frontend.state import Hub
-from frontend.views.curves import TOGGLE_SX
+from frontend.views.reference_dialogs import TOGGLE_SX
 from frontend.views.reference_own import ComputeFields, OwnFields
 from frontend.views.reference_state import ReferencesView
 from frontend.views.reference_system import SystemForm

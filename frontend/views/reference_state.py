@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 import param
 
 from frontend.client import ApiError, Client, Run
-from frontend.state import ACTIVE, resolve_id, short_id
+from frontend.state import resolve_id, short_id
 
 PAGE_ROWS = 12
 FACETS = ("hamiltonian", "lattice", "method", "bound", "origin")
@@ -129,7 +129,3 @@ class Jobs:
 
     def short(self, run: str) -> str:
         return short_id(run, self.runs)
-
-    @property
-    def n_active(self) -> int:
-        return sum(run.get("state") in ACTIVE for run in self.runs.values())

@@ -14,8 +14,7 @@ from frontend.client import ApiError, ReferenceRow, Run
 from frontend.components.browser import Browser
 from frontend.figures.charts import SCALES
 from frontend.state import Hub
-from frontend.views.curves import TOGGLE_SX
-from frontend.views.reference_dialogs import say
+from frontend.views.reference_dialogs import say, toggle
 from frontend.views.reference_focus import FocusPanel
 from frontend.views.reference_form import ReferencePanel
 from frontend.views.reference_jobs import JobsPanel
@@ -58,9 +57,9 @@ class ReferencesPage:
         self.focus = FocusPanel(hub.client, view, use=self._use, gone=self._reload)
         self.table = ReferenceTable(hub.client, view, self.focus.show)
         self.listed = JobsPanel(hub.client, view, self.jobs, self._show_system)
-        self.tabs = self._toggle({"Energies": "table", "Computations": "jobs"}, "tab", "What is shown")
-        self.scale = self._toggle(SCALES, "scale", "Energies per site or total")
-        self.units = self._toggle(UNITS, "units", UNITS_HELP)
+        self.tabs = toggle({"Energies": "table", "Computations": "jobs"}, view, "tab", "What is shown")
+        self.scale = toggle(SCALES, view, "scale", "Energies per site or total")
+        self.units = toggle(UNITS, view, "units", UNITS_HELP)
         opener = pmui.Button(
             label="Look up, compute", icon="search", color="primary", variant="contained", disable_elevation=True,
             size="small", margin=0, sx={"display": {"xs": "inline-flex", "md": "none"}},
@@ -76,14 +75,6 @@ class ReferencesPage:
         self.page.sidebar = self.form.view()
         view.param.watch(lambda event: self._on_tab(), "tab")
         self._on_tab()
-
-    def _toggle(self, options: Mapping[str, str], name: str, label: str) -> Any:
-        made = pmui.RadioButtonGroup(
-            options=dict(options), value=getattr(self.view, name), size="small", margin=0, sx=TOGGLE_SX,
-            description=label,
-        )  # fmt: skip
-        made.link(self.view, value=name, bidirectional=True)
-        return made
 
     def _on_tab(self) -> None:
         self.known.visible = self.view.tab == "table"
@@ -144,10 +135,6 @@ class ReferencesPage:
         news = seen[1] != self._seen[1]
         self._seen = seen
         self._tell_banner()
-        count = f" ({self.jobs.n_active})" if self.jobs.n_active else ""
-        options = {"Energies": "table", f"Computations{count}": "jobs"}
-        if self.tabs.options != options:
-            self.tabs.param.update(options=options, value=self.view.tab)
         self.listed.draw()
         if news and self.view.tab == "table":
             self.table.reload()
