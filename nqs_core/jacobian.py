@@ -7,34 +7,104 @@ import math
 from functools import partial
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int8
 
+from nqs_core.ansatze import taps
 from nqs_core.ansatze.base import Ansatz
+from nqs_core.ansatze.memory import at_once
 from nqs_core.types import Params, Shapes
 
+GRADIENT_BYTES = 2**30  # per-sample gradients that are held at once
 
-class _Tape(NamedTuple):
-    """Per sample: inputs A and signals G = ∂ log ψ / ∂(output) of the dense layers, gradients of all other leaves."""
 
-    inputs: dict[str, Array]  # (in,)
-    signals: dict[str, Array]  # (n_rows, out)
-    rest: dict[str, Array]  # (n_rows, size)
+class Plan(NamedTuple):
+    """How the kernel of `n_samples` configurations is computed.
+
+    signals: layers by T = Σ_pq (A_p A_q† + 1) ∘ (G_p G_q†) from inputs A and signals G = ∂ log ψ / ∂(output) at their
+    positions p, q; gradients: the other leaves, in groups whose per-sample gradients are held at once, one pass each.
+    chunk: configurations of one backward pass.
+    """
+
+    signals: dict[str, taps.Layer]
+    gradients: tuple[tuple[str, ...], ...]
+    chunk: int
+    n_bytes: int  # of the largest pass and the kernel
+
+
+def plan(ansatz: Ansatz, params: Shapes, n_samples: int) -> Plan:
+    """The cheapest way for these shapes; `params` may be shapes.
+
+    For n configurations and r rows (2 where log ψ is complex) a layer with P positions costs n² P² (in + r² out) by
+    signals, n² r² in · out by gradients.
+    """
+    leaves = taps.leaves(params)
+    itemsize = 4 if ansatz.precision == "float32" else 8
+    n_rows = 2 if ansatz.signed else 1
+    signals = {
+        path: layer
+        for path, layer in taps.layers(ansatz, params).items()
+        if layer.positions**2 * (layer.n_in + n_rows**2 * layer.n_out) < n_rows**2 * layer.n_in * layer.n_out
+    }
+    rest = {name: x for name, x in leaves.items() if name.rpartition("/")[0] not in signals}
+    groups: list[list[str]] = [[]]
+    filled, largest = 0, 0
+    for name, x in rest.items():
+        size = n_samples * n_rows * math.prod(x.shape) * x.dtype.itemsize
+        if groups[-1] and filled + size > GRADIENT_BYTES:
+            groups, filled = [*groups, []], 0
+        groups[-1].append(name)
+        filled += size
+        largest = max(largest, filled)
+    tape = n_samples * sum(s.positions * (s.n_in + n_rows * s.n_out) for s in signals.values()) * itemsize
+    kernel = 4 * (n_rows * n_samples) ** 2 * itemsize
+    return Plan(signals, tuple(map(tuple, groups)), at_once(ansatz, n_samples), 2 * largest + tape + kernel)
+
+
+def describe(ansatz: Ansatz, params: Shapes, n_samples: int) -> str:
+    """In words, which way every leaf goes: one sentence for the log of a run."""
+    made = plan(ansatz, params, n_samples)
+    leaves = taps.leaves(params)
+    parts = []
+    if made.signals:
+        layers = ", ".join(f"{path} ({s.positions} x {s.n_in} -> {s.n_out})" for path, s in made.signals.items())
+        parts.append(f"layers by inputs and signals: {layers}")
+    names = [name for group in made.gradients for name in group]
+    if names:
+        size = sum(math.prod(leaves[name].shape) for name in names)
+        passes = f" in {len(made.gradients)} passes" if len(made.gradients) > 1 else ""
+        parts.append(f"per-sample gradients of {size} parameters{passes}: {', '.join(names)}")
+    chunk = f"; {made.chunk} of {n_samples} configurations at a time" if made.chunk < n_samples else ""
+    return f"minSR kernel, {'; '.join(parts)}{chunk}; {made.n_bytes / 1e6:.3g} MB"
 
 
 def log_derivative_sum(
     ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"], coefficients: Inexact[Array, " n"]
 ) -> Params:
-    """Σ_s Re(c_s* O(σ_s)), by one backward pass; shaped like `params`."""
+    """Σ_s Re(c_s* O(σ_s)), by one backward pass of every chunk of configurations; shaped like `params`."""
 
-    def scalar(p: Params) -> Float[Array, ""]:
+    def scalar(p: Params, sigma: Array, coefficients: Array) -> Float[Array, ""]:
         log_psi = jax.vmap(partial(ansatz.log_psi, p))(sigma)
         return jnp.sum(jnp.real(jnp.conj(coefficients).astype(_wide(log_psi.dtype, coefficients)) * log_psi))
 
+    n = len(sigma)
+    chunk = at_once(ansatz, n)
+    if chunk == n:
+        total = jax.grad(scalar)(params, sigma, coefficients)
+    else:
+        # Padded with coefficients 0, so that every chunk has one shape.
+        extra = -n % chunk
+        sigma = jnp.concatenate([sigma, jnp.broadcast_to(sigma[:1], (extra, sigma.shape[1]))])
+        padded = jnp.concatenate([coefficients, jnp.zeros(extra, coefficients.dtype)])
+
+        def add(total: Params, block: tuple[Array, Array]) -> tuple[Params, None]:
+            return jax.tree.map(jnp.add, total, jax.grad(scalar)(params, *block)), None
+
+        blocks = (sigma.reshape(-1, chunk, sigma.shape[1]), padded.reshape(-1, chunk))
+        total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), blocks)
     # jax.grad of a real function returns ∂Re - i ∂Im for a complex parameter; the direction is its conjugate.
-    return jax.tree.map(jnp.conj, jax.grad(scalar)(params))
+    return jax.tree.map(jnp.conj, total)
 
 
 def _wide(log_psi_dtype: Any, coefficients: Array) -> Any:
@@ -59,23 +129,45 @@ def force(
     return log_derivative_sum(ansatz, params, sigma, weights * centred)
 
 
-def neural_tangent_kernel(ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"]) -> Float[Array, "m m"]:
-    """T = Ō Ōᵀ, not centred; rows are Re O, and below them Im O where log ψ is complex (n_rows = 2).
+def neural_tangent_kernel(
+    ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"], made: Plan | None = None
+) -> Float[Array, "m m"]:
+    """T = O Oᵀ, not centred; rows are Re O, and below them Im O where log ψ is complex (n_rows = 2).
 
-    For a dense layer without weight sharing T = (A A† + 1) ∘ (G G†): the Jacobian is never formed. All other leaves
-    use their per-sample gradients. Memory: O(n²) and n times the size of the other leaves.
+    By the `plan` for these shapes, or by `made`.
     """
     n = len(sigma)
-    tape = jax.vmap(partial(_tape, ansatz, params, _dense_leaves(ansatz, params, sigma[0])))(sigma)
-    kernel = 0.0
-    for path, inputs in tape.inputs.items():
-        signals = _rows(tape.signals[path])
-        n_rows = len(signals) // n
-        bias = 1.0 if _has_bias(params, path) else 0.0
-        kernel = kernel + (jnp.tile(_gram(inputs), (n_rows, n_rows)) + bias) * _gram(signals)
-    for gradient in tape.rest.values():
-        kernel = kernel + _gram(_rows(gradient))
-    return jnp.real(kernel)
+    made = made or plan(ansatz, params, n)
+    kernel: Any = 0.0
+    for k, names in enumerate(made.gradients):
+        one = partial(taps.tape, ansatz, params, made.signals if k == 0 else {}, names)
+        tape = jax.vmap(one)(sigma) if made.chunk == n else jax.lax.map(one, sigma, batch_size=made.chunk)
+        for path in tape.inputs:
+            bias = 1.0 if "bias" in taps.node(params, path) else 0.0
+            kernel = kernel + _by_signals(tape.inputs[path], tape.signals[path], bias)
+        if names:
+            kernel = kernel + _gram(jnp.concatenate([_real_columns(_rows(g)) for g in tape.rest.values()], axis=1))
+    return kernel
+
+
+def _by_signals(
+    inputs: Inexact[Array, "n positions n_in"], signals: Inexact[Array, "n n_rows positions n_out"], bias: float
+) -> Float[Array, "m m"]:
+    n, n_rows, positions, _ = signals.shape
+    rows = jnp.swapaxes(signals, 0, 1).reshape(n_rows * n, positions, -1)
+
+    def pair(p: Any, q: Any) -> Float[Array, "m m"]:
+        by_inputs = jnp.tile(_product(inputs[:, p], inputs[:, q]), (n_rows, n_rows)) + bias
+        return jnp.real(by_inputs * _product(rows[:, p], rows[:, q]))
+
+    if positions == 1:
+        return pair(0, 0)
+
+    def add(total: Array, index: Array) -> tuple[Array, None]:
+        return total + pair(index // positions, index % positions), None
+
+    start = jnp.zeros((n_rows * n, n_rows * n), signals.real.dtype)
+    return jax.lax.scan(add, start, jnp.arange(positions**2))[0]
 
 
 def bytes_of(params: Shapes) -> int:
@@ -85,78 +177,21 @@ def bytes_of(params: Shapes) -> int:
 
 def kernel_bytes(ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
     """What `neural_tangent_kernel` and its solve hold at once; `params` may be shapes."""
-    sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
-    tape = jax.eval_shape(lambda p, s: _tape(ansatz, p, _dense_leaves(ansatz, p, s), s), params, sigma)
-    n_rows = 2 if ansatz.signed else 1
-    itemsize = 4 if ansatz.precision == "float32" else 8
-    return n_samples * bytes_of(tape) + 4 * (n_rows * n_samples) ** 2 * itemsize
+    return plan(ansatz, params, n_samples).n_bytes
 
 
 def _rows(x: Inexact[Array, "n n_rows size"]) -> Inexact[Array, "m size"]:
     return jnp.swapaxes(x, 0, 1).reshape(-1, x.shape[-1])
 
 
-def _gram(x: Inexact[Array, "n size"]) -> Inexact[Array, "n n"]:
-    return jnp.matmul(x, x.conj().T, precision="highest")  # TF32 would ruin the small eigenvalues on a GPU
+def _real_columns(x: Inexact[Array, "m size"]) -> Float[Array, "m columns"]:
+    """Real and imaginary parts side by side: Re(x x†) as one real product."""
+    return jnp.concatenate([x.real, x.imag], axis=1) if jnp.iscomplexobj(x) else x
 
 
-def _leaf(params: Params, path: str) -> dict[str, Array]:
-    node: Any = params["params"]
-    for name in path.split("/"):
-        node = node[name]
-    return node
+def _product(x: Inexact[Array, "n size"], y: Inexact[Array, "m size"]) -> Inexact[Array, "n m"]:
+    return jnp.matmul(x, y.conj().T, precision="highest")  # TF32 would ruin the small eigenvalues on a GPU
 
 
-def _has_bias(params: Params, path: str) -> bool:
-    return "bias" in _leaf(params, path)
-
-
-def _intercept(apply: Any, taps: dict[str, Array] | None, seen: dict[str, list[Array]]) -> Any:
-    """Run `apply` and record the inputs of every nn.Dense; add `taps` to the outputs of the layers that they name."""
-
-    def interceptor(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        if not (isinstance(context.module, nn.Dense) and context.method_name == "__call__"):
-            return call(*args, **kwargs)
-        path = "/".join(context.module.path)
-        out = call(*args, **kwargs)
-        seen.setdefault(path, []).extend([args[0], out])
-        return out + taps[path] if taps is not None and path in taps else out
-
-    with nn.intercept_methods(interceptor):
-        return apply()
-
-
-def _dense_leaves(ansatz: Ansatz, params: Params, sigma: Int8[Array, " n_sites"]) -> dict[str, Any]:
-    """Output shapes of the dense layers that are called once, on one vector, with parameters of one type with it."""
-    seen: dict[str, list[Array]] = {}
-    jax.eval_shape(lambda p: _intercept(lambda: ansatz.log_psi(p, sigma), None, seen), params)
-    shapes = {}
-    for path, calls in seen.items():
-        if len(calls) != 2 or calls[0].ndim != 1:
-            continue
-        # A complex signal on real weights would need the real part before the product: not separable.
-        if jnp.iscomplexobj(calls[1]) == jnp.iscomplexobj(_leaf(params, path)["kernel"]):
-            shapes[path] = jax.ShapeDtypeStruct(calls[1].shape, calls[1].dtype)
-    return shapes
-
-
-def _tape(ansatz: Ansatz, params: Params, dense: dict[str, Any], sigma: Int8[Array, " n_sites"]) -> _Tape:
-    """One backward pass (two where log ψ is complex) through taps on the dense layers and all other leaves."""
-    flat = jax.tree_util.tree_flatten_with_path(params["params"])
-    names = ["/".join(str(k.key) for k in path) for path, _ in flat[0]]
-    rest = {n: leaf for n, (_, leaf) in zip(names, flat[0], strict=True) if n.rsplit("/", 1)[0] not in dense}
-
-    def log_psi(taps: dict[str, Array], others: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-        leaves = [others.get(n, leaf) for n, (_, leaf) in zip(names, flat[0], strict=True)]
-        merged = {**params, "params": jax.tree_util.tree_unflatten(flat[1], leaves)}
-        seen: dict[str, list[Array]] = {}
-        out = _intercept(lambda: ansatz.log_psi(merged, sigma), taps, seen)
-        return out, {path: seen[path][0] for path in dense}
-
-    taps = {path: jnp.zeros(s.shape, s.dtype) for path, s in dense.items()}
-    out, pullback, inputs = jax.vjp(log_psi, taps, rest, has_aux=True)
-    seeds = [1.0, -1.0j] if jnp.iscomplexobj(out) else [1.0]  # JAX transposes without conjugation: -i picks Im
-    pulled = [pullback(jnp.asarray(seed, out.dtype)) for seed in seeds]
-    signals = {path: jnp.stack([p[0][path] for p in pulled]) for path in dense}
-    gradients = {n: jnp.stack([p[1][n].reshape(-1) for p in pulled]) for n in rest}
-    return _Tape(inputs, signals, gradients)
+def _gram(x: Float[Array, "n size"]) -> Float[Array, "n n"]:
+    return _product(x, x)

@@ -3,8 +3,10 @@
 from nqs_core.ansatze.arnn import ARNN
 from nqs_core.ansatze.base import Ansatz, AutoregressiveAnsatz, LocalUpdates
 from nqs_core.ansatze.convnext import ConvNeXt
+from nqs_core.ansatze.gcnn import GCNN
 from nqs_core.ansatze.jastrow import Jastrow
 from nqs_core.ansatze.mlp import MLP
+from nqs_core.ansatze.projected import Projected, project
 from nqs_core.ansatze.rbm import RBM
 from nqs_core.ansatze.rescnn import ResCNN
 from nqs_core.ansatze.vit import ViT
@@ -12,7 +14,16 @@ from nqs_core.registry import Registry
 
 ANSATZE = Registry[Ansatz](
     "ansatz",
-    {"jastrow": Jastrow, "rbm": RBM, "mlp": MLP, "rescnn": ResCNN, "convnext": ConvNeXt, "vit": ViT, "arnn": ARNN},
+    {
+        "jastrow": Jastrow,
+        "rbm": RBM,
+        "mlp": MLP,
+        "rescnn": ResCNN,
+        "convnext": ConvNeXt,
+        "vit": ViT,
+        "gcnn": GCNN,
+        "arnn": ARNN,
+    },
 )
 
-__all__ = ["ANSATZE", "Ansatz", "AutoregressiveAnsatz", "LocalUpdates"]
+__all__ = ["ANSATZE", "Ansatz", "AutoregressiveAnsatz", "LocalUpdates", "Projected", "project"]

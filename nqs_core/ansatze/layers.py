@@ -7,6 +7,7 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 Head = Literal["real", "complex"]
@@ -26,15 +27,14 @@ def log_cosh(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
     return right + jnp.log(0.5 + 0.5 * jnp.exp(-2 * right))
 
 
-def log_mean_exp(x: Inexact[Array, "*shape"]) -> Inexact[Array, ""]:
-    """log of the mean of exp x over all entries, without overflow.
-
-    Where the terms cancel to 0 exactly, what rounding would have left stands for it, so that nothing becomes infinite.
-    """
-    top = jax.lax.stop_gradient(jnp.max(x.real))
-    total = jnp.mean(jnp.exp(x - top.astype(x.dtype)))
-    tiny = jnp.asarray(jnp.finfo(x.dtype).eps, x.dtype)
-    return top.astype(x.dtype) + jnp.log(jnp.where(total == 0, tiny, total))
+def log_sum(log_psi: Inexact[Array, " n"], weights: np.ndarray, dtype: Any) -> Inexact[Array, ""]:
+    """log Σ_g w_g exp(log ψ_g) without overflow; 0 is replaced by the rounding error of the sum."""
+    top = jax.lax.stop_gradient(jnp.max(log_psi.real))
+    amplitudes = jnp.exp(log_psi - top.astype(log_psi.dtype)).astype(dtype)
+    w = weights if jnp.issubdtype(dtype, jnp.complexfloating) else weights.real
+    total = jnp.sum(jnp.asarray(w).astype(dtype) * amplitudes)
+    rest = jnp.asarray(float(jnp.finfo(dtype).eps) * float(np.abs(weights).max()), dtype)
+    return top.astype(dtype) + jnp.log(jnp.where(total == 0, rest, total))
 
 
 def dense(features: int, dtype: Any, **changes: Any) -> nn.Dense:

@@ -6,10 +6,11 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from nqs_core.ansatze.grid import CellNetwork, require_cells, require_odd
-from nqs_core.ansatze.layers import Convolution, dense, dtype_of, layer_norm, log_cosh, log_mean_exp, small
+from nqs_core.ansatze.layers import Convolution, dense, dtype_of, layer_norm, log_cosh, log_sum, small
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
@@ -64,7 +65,7 @@ class _Net(nn.Module):
         x = x / (self.blocks + 1) ** 0.5
         if self.head == "complex":
             x = jax.lax.complex(x[..., : self.channels // 2], x[..., self.channels // 2 :])
-        return log_mean_exp(x)
+        return log_sum(x.reshape(-1), np.full(x.size, 1 / x.size), x.dtype)
 
 
 @component

@@ -18,6 +18,7 @@ SMALL = {
     "rescnn": {"channels": 4, "blocks": 1},
     "convnext": {"channels": 6, "blocks": 1},
     "vit": {"features": 6, "layers": 1, "heads": 2},
+    "gcnn": {"features": 2},
 }
 
 
@@ -52,7 +53,12 @@ def network(
 ) -> tuple[Any, Any]:
     """The ansatz on a ring, with parameters moved away from their start by `spread`, so that ψ is peaked."""
     ansatz = ANSATZE.build(spec, lattice=chain(n_sites), sector=Sector(n_sites, sz), precision=precision)
-    leaves, structure = jax.tree.flatten(jax.jit(ansatz.init)(jax.random.key(1)))
+    return ansatz, moved(jax.jit(ansatz.init)(jax.random.key(1)), spread)
+
+
+def moved(params: Any, spread: float = 0.3) -> Any:
+    """Parameters with random numbers of width `spread` added."""
+    leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(2), len(leaves))
-    moved = [x + spread * jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)]
-    return ansatz, jax.tree.unflatten(structure, moved)
+    new = [x + spread * jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, new)

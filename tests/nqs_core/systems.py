@@ -25,6 +25,9 @@ NETWORKS = [
     ("rbm", {"alpha": 1}),
     ("rbm", {"alpha": 1, "complex": True}),
     ("mlp", {}),
+    ("rescnn", {"channels": 4, "blocks": 1, "head": "modulus_phase"}),
+    ("convnext", {"channels": 6, "blocks": 1, "head": "complex"}),
+    ("vit", {"features": 6, "layers": 1, "heads": 2}),
     ("arnn", {}),
 ]
 

@@ -1,0 +1,219 @@
+"""Group convolutions over the space group of a lattice."""
+
+import functools
+import itertools
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Inexact
+
+from nqs_core.ansatze.grid import CellNetwork, require_cells
+from nqs_core.ansatze.layers import Head, dtype_of, log_sum
+from nqs_core.ansatze.representation import Representation
+from nqs_core.errors import ConfigError
+from nqs_core.lattices.base import Lattice
+from nqs_core.lattices.crystal import Crystal
+from nqs_core.registry import component, context, param
+from nqs_core.sector import Sector
+
+
+class _Filters(NamedTuple):
+    """Where a convolution over cells finds its weights.
+
+    low, size: the window of cells that the filters reach, from cell + low on; weight: index of the weight of every
+    (window cell, input channel group, point operation), -1 where there is none; count: number of weights.
+    """
+
+    low: tuple[int, ...]
+    size: tuple[int, ...]
+    weight: np.ndarray
+    count: int
+
+
+class _Convolution(nn.Module):
+    """f(t, p) = Σ_(t', q) W(p⁻¹(t' - t), p⁻¹ q) x(t', q) + b: one convolution over cells with gathered filters."""
+
+    features: int
+    filters: str  # "lift" or "group"
+    lattice: Any
+    reach: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*extent n_groups n_in"]) -> Float[Array, "*extent n_point n_out"]:
+        low, size, weight, count = _filters(self.lattice, self.reach, self.filters)
+        n_groups, n_in = x.shape[-2:]
+        n_point = weight.shape[-1]
+        fan_in = n_in * np.sum(weight[..., 0] >= 0)
+        shape = (count, n_in, self.features)
+        kernel = self.param("kernel", nn.initializers.normal(1 / float(fan_in) ** 0.5), shape, self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), self.dtype)
+        gathered = kernel[np.maximum(weight, 0)] * (weight >= 0).astype(self.dtype)[..., None, None]
+        # (*window, group, point, in, out) -> (*window, group · in, point · out)
+        d = len(size)
+        gathered = jnp.moveaxis(gathered, d + 2, d + 1).reshape(*size, n_groups * n_in, n_point * self.features)
+        x = x.reshape(*x.shape[:-2], n_groups * n_in)
+        for axis in range(d):
+            widths = [(-low[a], low[a] + size[a] - 1) if a == axis else (0, 0) for a in range(d + 1)]
+            x = jnp.pad(x, widths, mode="wrap")
+        letters = "xyz"[:d]
+        out = jax.lax.conv_general_dilated(
+            x[None],
+            gathered,
+            (1,) * d,
+            "VALID",
+            dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
+            precision="highest",
+        )[0]
+        return out.reshape(*out.shape[:-1], n_point, self.features) + bias.reshape(*(1,) * (d + 1), -1)
+
+
+class _Net(nn.Module):
+    lattice: Any
+    features: int
+    layers: int
+    reach: float
+    head: Head
+    symmetry: Representation | None
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*extent n_basis"]) -> Inexact[Array, ""]:
+        x = x[..., None]
+        for layer in range(self.layers):
+            last = layer == self.layers - 1
+            x = _Convolution(
+                self.features * (2 if last and self.head == "complex" else 1),
+                "group" if layer else "lift",
+                self.lattice,
+                self.reach,
+                self.dtype,
+                name=f"layer_{layer}",
+            )(x)
+            x = x if last else nn.selu(x)
+        if self.head == "complex":
+            x = jax.lax.complex(x[..., : self.features], x[..., self.features :])
+        characters = on_grid(self.lattice, self.symmetry)
+        weights = np.repeat(characters.reshape(-1).conj(), self.features) / characters.size / self.features
+        is_signed = self.head == "complex" or bool(np.any(weights != np.abs(weights)))
+        single = self.dtype == jnp.float32
+        return log_sum(x.reshape(-1), weights, dtype_of("float32" if single else "float64", is_signed))
+
+
+@component
+class GCNN(CellNetwork):
+    """ψ(σ) = Σ_g χ*(g) Σ_c exp x_c(g), x(g) of a lifting layer and group convolutions over the space group, with SELU.
+
+    Lifting: x(g) = Σ_i w_i (g⁻¹ σ)_i; convolution: x'(g) = Σ_h W(g⁻¹ h) x(h), g and h translations times point
+    operations. Filters reach cells (lifting: sites) up to `reach` primitive vectors away. The characters are those of
+    the run's momentum and irrep, else 1. Head "complex": x is complex in the last layer.
+    Source: Roth and MacDonald, arXiv:2104.05085; Roth, Szabó and MacDonald, Phys. Rev. B 108, 054410 (2023).
+
+    Raises:
+        ConfigError: a lattice that is open along an axis or has no unit cells.
+    """
+
+    features: int = param(4, ge=1, le=256, title="Features", help="Features per element of the group.")
+    layers: int = param(2, ge=1, le=32, title="Layers", help="The lifting layer and group convolutions.")
+    reach: float = param(
+        1.5, ge=1, le=100, title="Reach", help="Of the filters, in lengths of the primitive vectors.", unit="cells"
+    )
+    head: Literal["real", "complex"] = param("real", title="Head", help="Complex where the ground state has signs.")
+    lattice: Lattice = context()
+    sector: Sector = context()
+    precision: str = context("float32")
+    symmetry: Representation | None = context(None)
+
+    def __post_init__(self) -> None:
+        require_cells("gcnn", self.lattice)
+        if not all(self.lattice.periodicity):
+            raise ConfigError(
+                f"ansatz 'gcnn' needs periodic boundaries along every axis, not {list(self.lattice.periodicity)}; "
+                "rescnn and convnext take open ones"
+            )
+
+    @property
+    def signed(self) -> bool:
+        characters = on_grid(self.lattice, self.symmetry)
+        return self.head == "complex" or bool(np.any(characters != np.abs(characters)))
+
+    @property
+    def steps(self) -> tuple[int, ...] | None:
+        known = self.symmetry
+        if known is None or (known.momentum is not None and not any(known.momentum) and not known.staggered):
+            return (1,) * len(self.lattice.extent)
+        return None
+
+    def module(self) -> _Net:
+        return _Net(
+            self.lattice,
+            self.features,
+            self.layers,
+            self.reach,
+            self.head,
+            self.symmetry,
+            dtype_of(self.precision),
+        )
+
+
+@functools.lru_cache(maxsize=32)
+def on_grid(lattice: Crystal, symmetry: Representation | None) -> Inexact[np.ndarray, "n_cells n_point"]:
+    """χ(t p) for every translation t (row-major) and operation p of the lattice; 0 outside the group of the labels.
+
+    Without labels 1; without a momentum t is the identity, without an irrep p is.
+    """
+    matrices, _, _, permutations = lattice.operations()
+    if symmetry is None:
+        return np.ones((len(lattice.translations()), len(matrices)))
+    out = np.zeros((len(lattice.translations()), len(matrices)), complex)
+    kept = symmetry.little_group() if symmetry.irrep is not None else np.array([0])
+    characters = symmetry.point_group()[1]
+    shifts = symmetry.translations()
+    out[: len(shifts), kept] = symmetry.phases()[:, None] * characters
+    for k in kept:
+        out[: len(shifts), k] *= np.where(symmetry.swaps(permutations[k][shifts]), -1, 1)
+    return np.round(out, 14) + 0.0
+
+
+@functools.lru_cache(maxsize=32)
+def _filters(lattice: Crystal, reach: float, kind: str) -> _Filters:
+    operations = lattice.operations()
+    d, extent = len(lattice.extent), np.array(lattice.extent)
+    frame = np.array(lattice.vectors)
+    inside = np.array(lattice.basis) @ np.linalg.inv(frame) - operations.centre if kind == "lift" else np.zeros((1, d))
+    limit = reach * np.linalg.norm(frame, axis=1).min() + 1e-9
+    span = range(-int(2 * reach) - 2, int(2 * reach) + 3)
+    offsets = np.array(list(itertools.product(span, repeat=d)))
+    near = np.linalg.norm((offsets[:, None, :] + inside) @ frame, axis=-1) <= limit  # (offset, position in the cell)
+    reached = offsets[near.any(axis=1)]
+    low, high = reached.min(axis=0), reached.max(axis=0)
+    whole = high - low + 1 > extent
+    low, high = np.where(whole, -((extent - 1) // 2), low), np.where(whole, extent // 2, high)
+    window = np.stack(np.meshgrid(*[np.arange(a, b + 1) for a, b in zip(low, high, strict=True)], indexing="ij"), -1)
+    cells = np.ravel_multi_index(tuple(np.moveaxis(window % extent, -1, 0)), tuple(extent))
+    size = tuple((high - low + 1).tolist())
+    start = tuple(low.tolist())
+    if kind == "lift":
+        n_basis = len(lattice.basis)
+        number = np.full(lattice.n_sites, -1)
+        k, b = np.nonzero(near)
+        here = np.ravel_multi_index(tuple((offsets[k] % extent).T), tuple(extent)) * n_basis + b
+        number[np.unique(here)] = np.arange(len(np.unique(here)))
+        sites = cells[..., None] * n_basis + np.arange(n_basis)
+        # (p w)_j = w_(p⁻¹ j), and perm_p[j] = p⁻¹ j.
+        weight = number[np.moveaxis(operations.permutations[:, sites], 0, -1)]
+        return _Filters(start, size, weight, int(number.max()) + 1)
+    matrices = operations.matrices
+    position = {w.tobytes(): k for k, w in enumerate(matrices)}
+    inverses = [np.round(np.linalg.inv(w)).astype(matrices.dtype) for w in matrices]
+    relative = np.array([[position[(back @ q).tobytes()] for back in inverses] for q in matrices])  # [q, p] = p⁻¹ q
+    number = np.full(int(extent.prod()), -1)
+    here = np.unique(np.ravel_multi_index(tuple((reached % extent).T), tuple(extent)))
+    number[here] = np.arange(len(here))
+    back = np.einsum("pij,...j->...pi", np.array(inverses), window) % extent
+    turned = number[np.ravel_multi_index(tuple(np.moveaxis(back, -1, 0)), tuple(extent))]  # (*window, p)
+    weight = np.where(turned[..., None, :] < 0, -1, turned[..., None, :] * len(matrices) + relative)
+    return _Filters(start, size, weight, len(here) * len(matrices))

@@ -1,0 +1,45 @@
+"""How much memory a network takes for one configuration, from its program alone."""
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr
+
+from nqs_core.ansatze.base import Ansatz
+
+WORK_BYTES = 2**28  # activations that are held at once
+
+
+@functools.lru_cache(maxsize=64)
+def activation_bytes(ansatz: Ansatz) -> int:
+    """All intermediate results of log ψ of one configuration: what a backward pass keeps, and more than a forward."""
+    shapes = jax.eval_shape(ansatz.init, jax.random.key(0))
+    sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
+    return max(1, _results(jax.make_jaxpr(ansatz.log_psi)(shapes, sigma).jaxpr))
+
+
+def at_once(ansatz: Ansatz, n: int, budget: int = WORK_BYTES) -> int:
+    """How many of `n` configurations fit a backward pass within `budget` bytes."""
+    return max(1, min(n, budget // (2 * activation_bytes(ansatz))))
+
+
+def _results(jaxpr: Jaxpr) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        inner = [body for value in equation.params.values() for body in _bodies(value)]
+        if inner:
+            total += equation.params.get("length", 1) * sum(map(_results, inner))
+        else:
+            total += sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for v in equation.outvars)  # type: ignore[attr-defined]
+    return total
+
+
+def _bodies(value: Any) -> list[Jaxpr]:
+    if isinstance(value, ClosedJaxpr):
+        return [value.jaxpr]
+    if isinstance(value, Jaxpr):
+        return [value]
+    return [body for v in value for body in _bodies(v)] if isinstance(value, (tuple, list)) else []
