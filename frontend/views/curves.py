@@ -15,7 +15,11 @@ from frontend.state import Hub, View
 from frontend.views.extrapolation import ExtrapolationView
 from frontend.views.observables import ObservablesTab
 
-TOGGLE_SX = {"flexWrap": "wrap", "& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
+TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
+TABS_SX = {
+    "flexWrap": {"xs": "wrap", "sm": "nowrap"},  # a phone is narrower than all tabs beside each other
+    "& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap", "width": "auto", "flex": "0 0 auto"},
+}
 
 
 class Curves:
@@ -32,6 +36,7 @@ class Curves:
         )
         self.body = pn.Column(sizing_mode="stretch_width", margin=0)
         self.tabs = self._toggle({title: name for name, (title, _) in TABS.items()}, "tab", "What is shown")
+        self.tabs.sx = TABS_SX
         self.x_axis = self._toggle(X_AXES, "x", "Horizontal axis")
         self.scale = self._toggle(SCALES, "scale", "Energies per site or total")
         self.y_scale = self._toggle(Y_SCALES, "yscale", "Vertical axis of observables against distance")

@@ -1,0 +1,77 @@
+"""The form of a run: the drawing of its lattice, the sector, the choice of observables, a name where none is typed."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenPage, Server
+from tests.browser.test_runs import choose, field, fill_tiny, newest, type_in, wait_for_size
+
+
+def select(page: Page, label: str, option: str) -> None:
+    """Choose from a list of the form; its label has its help beside it."""
+    page.get_by_role("combobox", name=re.compile(f"^{label}")).click()
+    choose(page, option)
+
+
+def test_the_lattice_is_drawn_before_anything_is_launched(open_page: OpenPage) -> None:
+    page = open_page("/")
+    sites = page.locator(".lattice circle")
+    expect(sites).to_have_count(16)
+    expect(page.locator(".lattice .o2").first).to_have_attribute("d", re.compile("Q"))  # arcs
+    select(page, "Lattice", "square")
+    type_in(page, "Extent", "3, 4")
+    expect(sites).to_have_count(12)
+    page.get_by_text("12 sites · 24 bonds · 24 second neighbours").wait_for()
+    stubs = page.locator(".lattice .o1.stub").get_attribute("d") or ""
+    assert stubs.count("M") == 2 * (3 + 4)  # bonds around either border, both ends of each
+    type_in(page, "Extent", "4, 4")
+    expect(sites).to_have_count(16)
+    fills = sites.evaluate_all("sites => sites.map(site => site.style.fill)")
+    assert len(set(fills)) == 2
+    type_in(page, "Extent", "40, 40")
+    page.get_by_text("too many to draw").wait_for()
+    expect(sites).to_have_count(0)
+
+
+def test_a_sector_that_runs_do_not_keep_is_refused_under_its_field(open_page: OpenPage) -> None:
+    page = open_page("/")
+    select(page, "Lattice", "square")
+    wait_for_size(page, 16)
+    page.get_by_role("button", name="Sector: whole space").click()
+    select(page, "Momentum", "M")
+    page.get_by_text("not available for runs yet").wait_for()
+    launch = page.get_by_role("button", name="Launch")
+    expect(launch).to_be_disabled()
+    page.get_by_role("button", name="Sector: k = M").wait_for()
+    link = page.get_by_role("link", name="references", exact=True)
+    assert "/references?system=" in (link.get_attribute("href") or "")
+    select(page, "Momentum", "any")
+    expect(launch).to_be_enabled()
+    select(page, "Hamiltonian", "heisenberg")
+    type_in(page, "Total S", "0.5")
+    page.get_by_text(re.compile("0.5")).first.wait_for()
+    expect(launch).to_be_disabled()  # sixteen spins have whole total spin
+    type_in(page, "Total S", "0")
+    expect(launch).to_be_enabled()
+
+
+def test_a_choice_of_observables_reaches_the_run(open_page: OpenPage, server: Server) -> None:
+    page = open_page("/")
+    fill_tiny(page, "")
+    page.get_by_role("button", name="Observables: all that apply").click()
+    page.get_by_role("combobox", name=re.compile("^Observables")).click()
+    choose(page, "Structure factor")
+    page.keyboard.press("Escape")
+    type_in(page, "Observe every", "7")
+    page.get_by_role("button", name="Observables: structure factor, every 7 steps").wait_for()
+    wait_for_size(page, 6)
+    expect(page.get_by_role("button", name="Launch")).to_be_enabled()
+    page.get_by_role("button", name="Launch").click()
+    page.locator(".tabulator-row", has_text="tfim chain 6 · rbm").first.wait_for()
+    run = newest(server)
+    assert run["name"].startswith("tfim chain 6 · rbm")
+    assert (run["config"]["observables"], run["config"]["observe_every"]) == (["structure_factor"], 7)
+    assert field(page, "Name").input_value() == ""
+    done = server.wait(run["id"], lambda r: r["state"] in ("done", "failed"))
+    assert list(done["result"]["observables"]) == ["structure_factor"]
