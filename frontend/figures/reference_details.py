@@ -153,9 +153,9 @@ def _outcome(run: Run, scale: str) -> str:
     return f"{sentence}<dl class='facts'>{rows}</dl>"
 
 
-def points(series: Mapping[str, Any], times: float) -> str:
-    """The finished bond dimensions of a DMRG series; `times` turns its totals into the shown unit."""
-    head = ("χ", "χ used", "Energy", "Discarded weight", "Variance", "Entropy (nat)", "Sweeps", "CPU time")
+def points(series: Mapping[str, Any], times: float, unit: str = "Energy") -> str:
+    """The finished bond dimensions of a DMRG series; `times` turns its totals into the shown `unit`."""
+    head = ("χ", "χ used", esc(unit), "Discarded weight", "Variance", "Entropy (nat)", "Sweeps", "CPU time")
     lines = []
     for point in series.get("points") or []:
         mark = "" if point.get("converged") is not False else "<b title='not converged in sweeps'> *</b>"
@@ -185,8 +185,8 @@ FITS = {
 }
 
 
-def fits(series: Mapping[str, Any], times: float) -> str:
-    """Which extrapolations are believed, and why the others are not."""
+def fits(series: Mapping[str, Any], times: float, unit: str = "Energy") -> str:
+    """Which extrapolations are believed, and why the others are not; `times` turns totals into `unit`."""
     lines = []
     for fit in series.get("fits") or []:
         name = FITS.get(fit.get("kind"), esc(fit.get("kind")))
@@ -201,10 +201,12 @@ def fits(series: Mapping[str, Any], times: float) -> str:
         return f"<ul class='near'>{''.join(lines)}</ul>"
     if half is not None:
         number = text.with_error(value * times, half * times)
-        verdict = f"Extrapolated <b>{number}</b>, half the distance to the last energy; not a rigorous bound."
+        verdict = (
+            f"{esc(unit)}: extrapolated <b>{number}</b>, ± half the distance to the last energy; not a rigorous bound."
+        )
     else:
         number = text.minus(f"{value * times:.9f}")
         why = f": {esc(series['reason'])}" if series.get("reason") else ""
-        verdict = f"Upper bound <b>{number}</b>, not extrapolated{why}."
+        verdict = f"{esc(unit)}: upper bound <b>{number}</b>, not extrapolated{why}."
     note = f"<div class='note warning'>{esc(_capital(str(series['note'])))}.</div>" if series.get("note") else ""
     return f"<div class='line'>{verdict}</div><ul class='near'>{''.join(lines)}</ul>{note}"

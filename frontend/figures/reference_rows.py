@@ -106,7 +106,7 @@ JOB_COLUMNS: list[dict[str, Any]] = [
     {"key": "kind", "title": "Method", "look": "narrow"},
     {"key": "state", "title": "State"},
     {"key": "progress", "title": "Progress", "look": "narrow"},
-    {"key": "energy", "title": "Energy per site", "look": "right"},
+    {"key": "energy", "title": "Energy", "look": "right", "help": "In the units of its own Hamiltonian"},
     {"key": "eta", "title": "Time left", "look": "right middle"},
 ]
 
@@ -145,5 +145,5 @@ def job_row(run: Run, scale: str) -> dict[str, Any]:
 
 
 def job_columns(scale: str) -> list[dict[str, Any]]:
-    title = "Energy per site" if scale == "site" else "Energy, total"
+    title = "Energy per site (J)" if scale == "site" else "Energy, total (J)"
     return [{**column, "title": title} if column["key"] == "energy" else column for column in JOB_COLUMNS]

@@ -103,8 +103,8 @@ class SeriesPlots:
         self.other.param.update(
             heading=heading, figure=reference_series.figure(series, axis, log=log, **options), empty_text=missing
         )
-        self.words.object = reference_details.fits(series, times)
-        self.points.object = reference_details.points(series, times)
+        self.words.object = reference_details.fits(series, times, unit)
+        self.points.object = reference_details.points(series, times, unit)
         about = [str(series[k]) for k in ("source",) if series.get(k)]
         if series.get("mpo_dimension"):
             about.append(f"MPO dimension {series['mpo_dimension']}")

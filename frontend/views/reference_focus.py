@@ -1,7 +1,7 @@
 """The chosen reference: everything known of it, the other energies of its level, its DMRG series."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import panel as pn
@@ -22,7 +22,7 @@ LOOK = ":host{--table-height:400px;--cell-width:150px}"
 
 
 class FocusPanel:
-    """`use` takes a system and what to do with it into the form; `gone` is awaited after a row was deleted."""
+    """`use` takes a system and what to do with it into the form; `gone` is called after a row was deleted."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class FocusPanel:
         view: ReferencesView,
         *,
         use: Callable[[Mapping[str, Any], str], None],
-        gone: Callable[[], Awaitable[None]],
+        gone: Callable[[], None],
     ) -> None:
         self._client, self._view, self._use, self._gone = client, view, use, gone
         self._system: list[ReferenceRow] = []
@@ -91,6 +91,9 @@ class FocusPanel:
         try:
             self._system = (await self._client.references(key=view.key, limit=MOST))["references"]
             row = self.row
+            if row is None and self._system:  # the link is older than the row
+                view.row = str(self._system[0]["id"])
+                return
             self._series = (
                 await self._client.reference_series(key=row["key"], sector=row.get("sector"), level=row.get("level"))
                 if row
@@ -149,7 +152,7 @@ class FocusPanel:
             say(error.detail, "error")
             return
         self._view.param.update(row="", key="")
-        await self._gone()
+        self._gone()
 
 
 # The columns of the list of a level, and which width hides them.

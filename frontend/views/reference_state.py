@@ -129,3 +129,8 @@ class Jobs:
 
     def short(self, run: str) -> str:
         return short_id(run, self.runs)
+
+    @property
+    def ended(self) -> set[str]:
+        """The jobs whose energies are in the table."""
+        return {run["id"] for run in self.runs.values() if run.get("state") in ("done", "stopped")}

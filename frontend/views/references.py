@@ -35,6 +35,7 @@ class ReferencesPage:
         self._built = self._started = False
         self._told: tuple[int, dict[str, str]] | None = None
         self._seen = (-1, -1)
+        self._ended: set[str] = set()
         self.banner = pmui.Alert(
             "", severity="info", visible=False, sizing_mode="stretch_width", margin=(8, 6, 0, 6), variant="outlined"
         )
@@ -92,10 +93,10 @@ class ReferencesPage:
 
     async def _ready(self) -> None:
         self._apply_told()
-        self.table.reload()
-        self.focus.load()
         await self._take_link()
-        self.form.ask()
+        self._reload()
+        await self.jobs.refresh()
+        self._ended = self.jobs.ended
         await self._refresh()
 
     async def _take_link(self) -> None:
@@ -132,12 +133,13 @@ class ReferencesPage:
         seen = (self.hub.version, self.jobs.version)
         if seen == self._seen:
             return
-        news = seen[1] != self._seen[1]
         self._seen = seen
         self._tell_banner()
         self.listed.draw()
-        if news and self.view.tab == "table":
-            self.table.reload()
+        ended = self.jobs.ended
+        if ended != self._ended:  # their energies are in the table
+            self._ended = ended
+            self._reload()
 
     def _tell_banner(self) -> None:
         words = "" if self.hub.online else f"{self.hub.problem.rstrip('.')}. Trying again."
@@ -156,9 +158,9 @@ class ReferencesPage:
         say("Added to the table.")
         self.view.param.update(row=str(row["id"]), key=row["key"])
         self._show_system(row["key"])
-        await self._reload()
+        self._reload()
 
-    async def _reload(self) -> None:
+    def _reload(self) -> None:
         self.table.reload()
         self.focus.load()
         self.form.ask()

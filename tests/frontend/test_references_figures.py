@@ -69,7 +69,7 @@ def test_a_refused_fit_is_grey_and_says_why() -> None:
     assert drawn["layout"]["shapes"] == []
     said = details.fits(refused(), 1.0)
     assert "refused, a parameter of the fit is at its bound" in said
-    assert "Upper bound" in said
+    assert "upper bound" in said
     assert "not extrapolated" in said
 
 
