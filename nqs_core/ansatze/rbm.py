@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Inexact, Int, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz, Cost, LocalUpdates, map_moves
-from nqs_core.ansatze.layers import dtype_of, log_cosh
+from nqs_core.ansatze.layers import dense, dtype_of, log_cosh, small
+from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.sector import Sector
@@ -23,49 +26,97 @@ class _Net(nn.Module):
     @nn.compact
     def __call__(self, sigma: Sigma) -> Inexact[Array, ""]:
         x = sigma.astype(self.dtype)
-        small = nn.initializers.normal(0.01)
-        theta = nn.Dense(
-            self.n_hidden,
-            dtype=self.dtype,
-            param_dtype=self.dtype,
-            kernel_init=small,
-            precision="highest",
-            name="hidden",
-        )(x)
+        theta = dense(self.n_hidden, self.dtype, kernel_init=small(), name="hidden")(x)
         visible = self.param("visible", nn.initializers.zeros, x.shape, self.dtype)
-        return jnp.sum(log_cosh(theta)) + self.n_hidden * math.log(2) + jnp.sum(visible * x)
+        return _log_psi(theta, jnp.sum(visible * x))
 
 
 @component
 class RBM(Ansatz):
     """log ψ(σ) = Σ_j a_j σ_j + Σ_m log 2cosh(b_m + Σ_j W_mj σ_j), m = 1 ... α n_sites.
 
-    With real parameters ψ > 0; with complex ones ψ has signs and phases.
+    With real parameters ψ > 0; with complex ones ψ has signs and phases. With `symmetric` the hidden units are the
+    translations of α filters for every site of the cell: W_(f,t)j = w_f,t⁻¹j, b_f and a equal on translated sites.
     Source: Carleo and Troyer, Science 355, 602 (2017), arXiv:1606.02318.
+
+    Raises:
+        ConfigError: `symmetric` on a lattice without translations.
     """
 
     alpha: int = param(2, ge=1, le=64, title="Density α", help="Hidden units per site.")
     complex: bool = param(False, title="Complex parameters", help="Needed where the ground state has signs.")
+    symmetric: bool = param(
+        False, title="Symmetric", help="Filters shared over all translations: momentum 0, far fewer parameters."
+    )
     lattice: Lattice = context()
     sector: Sector = context()
     precision: str = context("float32")
+
+    def __post_init__(self) -> None:
+        if self.symmetric and not any(self.lattice.periodicity):
+            raise ConfigError(
+                f"ansatz 'rbm': symmetric = true shares filters over translations, and {self.lattice!r} has none; "
+                "set it to false"
+            )
 
     @property
     def signed(self) -> bool:
         return self.complex
 
-    def _module(self) -> _Net:
-        return _Net(self.alpha * self.lattice.n_sites, dtype_of(self.precision, self.complex))
+    @property
+    def steps(self) -> tuple[int, ...] | None:
+        return (1,) * len(self.lattice.extent) if self.symmetric else None
+
+    def _dtype(self) -> Any:
+        return dtype_of(self.precision, self.complex)
 
     def init(self, key: PRNGKeyArray) -> Params:
-        return self._module().init(key, jnp.ones(self.lattice.n_sites, jnp.int8))
+        if not self.symmetric:
+            return _Net(self.alpha * self.lattice.n_sites, self._dtype()).init(
+                key, jnp.ones(self.lattice.n_sites, jnp.int8)
+            )
+        n, dtype = self.lattice.n_sites, self._dtype()
+        orbits = n // len(self.lattice.translations())
+        return {
+            "params": {
+                "filters": 0.01 * jax.random.normal(key, (self.alpha * orbits, n), dtype),
+                "bias": jnp.zeros(self.alpha * orbits, dtype),
+                "visible": jnp.zeros(orbits, dtype),
+            }
+        }
 
     def log_psi(self, params: Params, sigma: Sigma) -> Inexact[Array, ""]:
-        return self._module().apply(params, sigma)  # type: ignore[return-value]
+        if not self.symmetric:
+            out: Any = _Net(self.alpha * self.lattice.n_sites, self._dtype()).apply(params, sigma)
+            return out
+        weights = self._shared(params)
+        x = sigma.astype(self._dtype())
+        theta = weights.bias + jnp.matmul(x, weights.kernel, precision="highest")
+        return _log_psi(theta, jnp.sum(weights.visible * x))
 
     def local_updates(self) -> LocalUpdates:
         n = self.lattice.n_sites
-        return _AngleTable(self.alpha * n, Cost(1.0, 2 / n, 2 / n))
+        return _AngleTable(self, self.alpha * n, Cost(1.0, 2 / n, 2 / n))
+
+    def weights(self, params: Params) -> "_Weights":
+        """The weights of every hidden unit, written out where they are shared."""
+        p = params["params"]
+        return (
+            self._shared(params)
+            if self.symmetric
+            else _Weights(p["hidden"]["kernel"], p["hidden"]["bias"], p["visible"])
+        )
+
+    def _shared(self, params: Params) -> "_Weights":
+        """θ_(f,t) = b_f + Σ_j w_fj (t⁻¹ σ)_j, and (t⁻¹ σ)[perm_t[i]] = σ[i]."""
+        p, translations = params["params"], self.lattice.translations()
+        kernel = p["filters"][:, translations].transpose(2, 0, 1).reshape(self.lattice.n_sites, -1)
+        orbit = np.unique(translations.min(axis=0), return_inverse=True)[1]
+        return _Weights(kernel, jnp.repeat(p["bias"], len(translations)), p["visible"][orbit])
+
+
+def _log_psi(theta: Inexact[Array, " n_hidden"], visible: Inexact[Array, ""]) -> Inexact[Array, ""]:
+    return jnp.sum(log_cosh(theta)) + theta.size * math.log(2) + visible
 
 
 class _Weights(NamedTuple):
@@ -84,12 +135,12 @@ class _Angles(NamedTuple):
 class _AngleTable(LocalUpdates):
     """θ = b + W σ is carried: flipping site j takes 2 σ_j W_j from it, O(n_hidden) instead of O(n_hidden n_sites)."""
 
+    ansatz: RBM
     n_hidden: int
     cost: Cost
 
     def prepare(self, params: Params) -> _Weights:
-        p = params["params"]
-        return _Weights(p["hidden"]["kernel"], p["hidden"]["bias"], p["visible"])
+        return self.ansatz.weights(params)
 
     def cache(self, prepared: _Weights, sigma: Sigma) -> _Angles:
         x = sigma.astype(prepared.kernel.dtype)
