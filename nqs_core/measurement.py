@@ -181,7 +181,7 @@ def infidelity(problem: Problem, log_psi: Inexact[np.ndarray, " size"]) -> float
     ground = ground_space(problem.hamiltonian, problem.sector)
     if ground is None:
         return None
-    psi = np.exp(log_psi.astype(np.complex128) - np.max(log_psi.real))
+    psi = np.exp(log_psi.astype(np.complex128) - np.max(np.real(log_psi)))
     psi /= np.linalg.norm(psi)
     # The part outside, not 1 - overlap: it keeps its digits when it is small.
     return float(np.linalg.norm(psi - ground @ (ground.conj().T @ psi)) ** 2)

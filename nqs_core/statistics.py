@@ -143,8 +143,9 @@ def jensen_shannon_floor(key: PRNGKeyArray, p: Float[Array, " n_states"], n_samp
 
 
 class Extrapolation(NamedTuple):
-    """Energy at zero variance with its standard error, totals; None where it is refused, for the reason given.
+    """Energy at zero variance with its error, totals; None where it is refused, for the reason given.
 
+    systematic: half of how far the line goes beyond the last points; a part of the error, added in quadrature.
     points: (variance, energy, standard error) of the blocks that were fitted, in the order of the run.
     """
 
@@ -152,6 +153,7 @@ class Extrapolation(NamedTuple):
     reason: str
     energy: float | None
     error: float | None
+    systematic: float | None
     slope: float | None
     n_points: int
     points: list[tuple[float, float, float]]
@@ -166,8 +168,9 @@ def zero_variance(
     last stretches in which σ² stays below 64, 32, ... 3 times its final value the longest is taken that a parabola does
     not fit better by two standard errors. Weighted least squares of up to 24 block averages, in which noise of σ²
     hardly tilts the line. Their errors hold the scatter of the steps about it and its autocorrelation,
-    error_block² = Σ error² / n² · ⟨z²⟩ (1 + 2τ), z = (E - fit) / error; the error of E₀ also holds, in quadrature, how
-    far the parabola ends from it. NumPy only.
+    error_block² = Σ error² / n² · ⟨z²⟩ (1 + 2τ), z = (E - fit) / error. The error of E₀ also holds, in quadrature, how
+    far the parabola ends from it, and half of slope · σ² at the end: noise of the optimisation can leave a variance
+    that costs less energy than what fell before, which no fit sees, and E₀ then lies above the line. NumPy only.
     Source: Kashima and Imada, J. Phys. Soc. Jpn. 70, 2287 (2001); Becca and Sorella, Quantum Monte Carlo Approaches for
     Correlated Systems (2017).
     """
@@ -177,8 +180,9 @@ def zero_variance(
     for span in SPANS:
         late = _stretch(steps, span)
         if late.shape[1] < MIN_STEPS:
-            why = why if steps.shape[1] < MIN_STEPS else "the variance still falls too fast at the end of the run"
-            continue
+            if steps.shape[1] >= MIN_STEPS and not points.size:
+                why = "the variance still falls too fast at the end of the run"
+            break  # shorter ones hold fewer
         points = _blocks(late)
         if np.max(points[0]) < MIN_RANGE * np.min(points[0]):
             why = f"the variance changes by less than a factor {MIN_RANGE:g} over the late steps"
@@ -191,11 +195,11 @@ def zero_variance(
         elif line.coefficients[1] < 3 * line.errors[1]:
             why = "the energy does not rise with the variance by more than its noise"
         else:
-            (energy0, slope), off = line.coefficients.tolist(), line.coefficients[0] - parabola.coefficients[0]
-            return Extrapolation(
-                True, "", energy0, float(np.hypot(line.errors[0], off)), slope, points.shape[1], _rows(points)
-            )
-    return Extrapolation(False, why, None, None, None, points.shape[1], _rows(points))
+            energy0, slope = line.coefficients.tolist()
+            off, systematic = energy0 - parabola.coefficients[0], 0.5 * slope * float(np.mean(points[0, -3:]))
+            error0 = float(np.sqrt(line.errors[0] ** 2 + off**2 + systematic**2))
+            return Extrapolation(True, "", energy0, error0, systematic, slope, points.shape[1], _rows(points))
+    return Extrapolation(False, why, None, None, None, None, points.shape[1], _rows(points))
 
 
 class _Fit(NamedTuple):

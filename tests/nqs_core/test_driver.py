@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs_core import driver, problem
-from nqs_core.errors import DivergedError
+from nqs_core import checkpoint, driver, problem, statistics
+from nqs_core.errors import ConfigError, DivergedError
 from nqs_core.events import MetricsEvent, SnapshotEvent, StateEvent
 from tests.nqs_core.systems import config, dense
 
@@ -98,6 +98,59 @@ def test_sampling_is_compared_with_the_exact_distribution():
     assert values
     for scalars in values:
         assert 0 < scalars["jsd"] < 3 * scalars["jsd_floor"] + 0.01
+
+
+# ---- measuring once more
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_trained_state_is_measured_again_with_other_observables(tmp_path, sampler):
+    """From a checkpoint: new random numbers, more samples, the same physics; resumable bit for bit."""
+    trained_config = config(sampler=SAMPLERS[sampler], n_steps=3, measure=8192, observables=["magnetisation"])
+    parent = problem.build(trained_config)
+    events, states = drive(parent, driver.init(parent, 0))
+    checkpoint.save(tmp_path, states[-1], 3, {})
+    trained = checkpoint.latest(tmp_path, driver.blank(parent)).state
+    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(bits(states[-1]), bits(trained), strict=True))
+
+    more = trained_config.model_copy(update={"observables": ["bond_energy", "renyi2"], "measure": 16384})
+    built = problem.build(more)
+    start = driver.remeasure(built, trained, seed=0)
+    again, later = drive(built, start)
+    assert [e.phase for e in again if isinstance(e, StateEvent)] == ["compiling", "measure", None]
+    assert all(e.phase == "measure" for e in again if isinstance(e, MetricsEvent))
+    before, after = events[-1].result, again[-1].result
+    assert (after["n_samples_final"], after["n_steps"]) == (16384, 3)
+    assert set(after["observables"]) == {"bond_energy", "bond_energy_mean", "purity", "renyi2"}
+    assert after["energy"] != before["energy"]
+    assert abs(after["energy"] - before["energy"]) < 4 * np.hypot(after["energy_error"], before["energy_error"])
+    assert after["infidelity"] == pytest.approx(before["infidelity"], rel=1e-9)
+
+    checkpoint.save(tmp_path / "again", later[4], 3, {})
+    middle = checkpoint.latest(tmp_path / "again", driver.blank(built)).state
+    assert drive(built, middle)[0][-1].result["observables"] == after["observables"]
+    assert drive(built, driver.remeasure(built, trained, seed=1))[0][-1].result["energy"] != after["energy"]
+
+
+def test_a_state_of_another_network_is_not_measured():
+    trained = driver.init(problem.build(config()), 0)
+    other = problem.build(config(ansatz={"name": "rbm", "params": {"alpha": 2}}))
+    with pytest.raises(ConfigError, match="other params"):
+        driver.remeasure(other, trained, 0)
+
+
+def test_zero_variance_of_a_run_holds_the_exact_energy():
+    built = problem.build(config(n_steps=300, sampler={"name": "exact", "params": {"n_samples": 256}}, observables=[]))
+    events, _ = drive(built, driver.init(built, 0))
+    rows = [e.scalars for e in events if isinstance(e, MetricsEvent) and e.phase == "train"]
+    columns = [[row[name] for row in rows] for name in ("energy", "energy_error", "variance")]
+    found = statistics.zero_variance(*map(np.array, columns))
+    exact = np.linalg.eigvalsh(dense(built.hamiltonian.terms(), 6))[0]
+    assert found.accepted, found.reason
+    assert found.energy is not None
+    assert found.error is not None
+    assert abs(found.energy - exact) < 3 * found.error
+    assert found.error < 0.003
 
 
 def test_a_sweep_over_a_coupling_compiles_once():

@@ -219,7 +219,10 @@ def test_error_bars_at_zero_variance_cover_the_truth():
         assert result.accepted
         assert result.slope == pytest.approx(0.3, abs=0.05)
         assert result.n_points == len(result.points) >= 8
-        return result.energy, result.error
+        assert result.error is not None
+        assert result.systematic is not None
+        assert result.systematic == pytest.approx(0.5 * 0.3 * 0.36, rel=0.3)
+        return result.energy, np.sqrt(result.error**2 - result.systematic**2)
 
     assert 0.6 < hits(extrapolate) / 300 < 0.8
 
