@@ -31,7 +31,7 @@ class Fold:
             label=title, icon=OPEN if open else SHUT, variant="text", size="small", color="default",
             margin=(2, 0, 0, 0), sizing_mode="stretch_width", sx=HEAD_SX, description_delay=1000,
         )  # fmt: skip
-        self.body = pn.Column(*content, visible=open, sizing_mode="stretch_width", margin=0)
+        self.body = pn.Column(*content, visible=open, sizing_mode="stretch_width", margin=(4, 0, 0, 0))
         self.view = pn.Column(self.head, self.body, sizing_mode="stretch_width", margin=0)
         self.head.on_click(lambda event: self.show(not self.body.visible))
         self.tell("")

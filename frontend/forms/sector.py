@@ -36,8 +36,8 @@ FLIP = Field(
     name="spin_flip", title="Spin flip", kind="choice", help="Eigenvalue of the flip of all spins", optional=True
 )
 FLIPS = {"+1 (even)": 1, "−1 (odd)": -1}
-BEYOND = ("momentum", "point_group", "spin_flip")  # what runs do not keep yet
-NOTE = "Runs keep Sᶻ only; <a href='{}' target='_self'>references</a> honour all of these."
+BEYOND = ("momentum", "point_group", "spin_flip")  # not every network keeps these
+NOTE = "This run cannot keep to the sector; <a href='{}' target='_self'>references</a> honour every sector."
 NOTE_CSS = ":host{font-size:12px;color:var(--panel-on-surface-color);opacity:.85} a{color:var(--panel-primary-color)}"
 
 
@@ -102,14 +102,10 @@ class SectorForm:
         if self.note.object != words:
             self.note.object = words
 
-    @property
-    def beyond(self) -> bool:
-        """Is more asked for than a run can keep?"""
-        return any(self.controls[key].value is not None for key in BEYOND)
-
     def read(self, errors: dict[str, str]) -> dict[str, Any]:
         """What is chosen; what does not fit is marked and noted in `errors`."""
         found: dict[str, Any] = {}
+        self.note.visible = False
         for key, control in self.controls.items():
             if not control.widget.visible:
                 continue
@@ -141,11 +137,11 @@ class SectorForm:
         if control is None or not control.widget.visible:
             return False
         control.error(message)
+        self.note.visible = key in BEYOND
         self.fold.show()
         return True
 
     def _tell(self) -> None:
-        self.note.visible = self.beyond
         words = []
         for key, sign in (("sz", "Sᶻ = "), ("momentum", "k = "), ("point_group", ""), ("spin_flip", "flip ")):
             control = self.controls[key]

@@ -34,24 +34,23 @@ def test_the_lattice_is_drawn_before_anything_is_launched(open_page: OpenPage) -
     expect(sites).to_have_count(0)
 
 
-def test_a_sector_that_runs_do_not_keep_is_refused_under_its_field(open_page: OpenPage) -> None:
+def test_the_sector_offers_what_the_lattice_holds_and_is_refused_under_its_field(open_page: OpenPage) -> None:
     page = open_page("/")
     select(page, "Lattice", "square")
-    wait_for_size(page, 16)
+    select(page, "Hamiltonian", "heisenberg")
+    page.get_by_text("16 sites · 32 bonds").wait_for()
     page.get_by_role("button", name="Sector: whole space").click()
     select(page, "Momentum", "M")
-    page.get_by_text("not available for runs yet").wait_for()
-    launch = page.get_by_role("button", name="Launch")
-    expect(launch).to_be_disabled()
     page.get_by_role("button", name="Sector: k = M").wait_for()
-    link = page.get_by_role("link", name="references", exact=True)
-    assert "/references?system=" in (link.get_attribute("href") or "")
+    select(page, "Point group", "B1")
+    page.get_by_role("button", name="Sector: k = M, B1").wait_for()
     select(page, "Momentum", "any")
+    select(page, "Point group", "any")
+    launch = page.get_by_role("button", name="Launch")
     expect(launch).to_be_enabled()
-    select(page, "Hamiltonian", "heisenberg")
-    type_in(page, "Total S", "0.5")
-    page.get_by_text(re.compile("0.5")).first.wait_for()
-    expect(launch).to_be_disabled()  # sixteen spins have whole total spin
+    type_in(page, "Total S", "0.5")  # sixteen spins have a whole total spin
+    page.get_by_text(re.compile("^0.5 ")).wait_for()
+    expect(launch).to_be_disabled()
     type_in(page, "Total S", "0")
     expect(launch).to_be_enabled()
 

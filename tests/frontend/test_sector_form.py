@@ -71,15 +71,18 @@ def test_the_lattice_says_which_momenta_and_irreps_there_are() -> None:
     assert sector.read({}) == {"momentum": [1, 0]}  # what was chosen stays, for the server to refuse
 
 
-def test_what_runs_do_not_keep_is_said_with_a_link() -> None:
+def test_a_sector_that_a_run_cannot_keep_leads_to_the_references() -> None:
     sector = SectorForm(lambda: None)
-    sector.fill({"sz": 0.0})
-    assert not sector.note.visible
-    sector.fill({"momentum": "Γ"})
     sector.link("/references?system=x")
+    sector.fill({"sz": 0.5, "momentum": "Γ"})
+    sector.mark("sz", "half a spin")
+    assert not sector.note.visible
+    sector.mark("momentum", "not for this network")
     assert sector.note.visible
     assert "href='/references?system=x'" in str(sector.note.object)
     assert "k = Γ" in sector.fold.head.label
+    sector.read({})
+    assert not sector.note.visible
 
 
 @pytest.mark.parametrize("key", ["momentum", "point_group", "spin_flip"])
