@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Inexact, Int, Int8, PRNGKeyArray
 
+from nqs_core.ansatze.compaction import flip as flip
+from nqs_core.ansatze.compaction import log_psi_of_moves
+from nqs_core.ansatze.memory import at_once
 from nqs_core.lattices.base import Lattice
 from nqs_core.sector import Sector
 from nqs_core.types import Params, Sigma
@@ -17,6 +20,9 @@ Prepared = Any
 Cache = Any
 
 MOVES_AT_ONCE = 64  # on an accelerator: bounds the memory at 64 forward passes a configuration
+
+
+BLOCK = 4096  # forward passes at once on an accelerator
 
 
 class Cost(NamedTuple):
@@ -28,11 +34,6 @@ class Cost(NamedTuple):
 
 
 _FORWARD = Cost(1.0, 1.0, 1.0)
-
-
-def flip(sigma: Sigma, move: Int[Array, " move_size"]) -> Sigma:
-    """`sigma` with the sites of one move flipped; -1 pads."""
-    return sigma.at[jnp.where(move < 0, sigma.size, move)].multiply(-1, mode="drop")
 
 
 def map_moves(function: Callable[[Any], Array], moves: Int[Array, "n_moves move_size"]) -> Array:
@@ -135,7 +136,7 @@ class AutoregressiveAnsatz(Ansatz):
 
 @dataclass(frozen=True)
 class FullForward(LocalUpdates):
-    """Every question is answered by forward passes; the cache is log ψ(σ)."""
+    """Every question is answered by forward passes; the cache is log ψ(σ). Moves that do not count cost nothing."""
 
     ansatz: Ansatz
     cost: Cost = _FORWARD
@@ -157,10 +158,12 @@ class FullForward(LocalUpdates):
         moves: Int[Array, "n_moves move_size"],
         mask: Bool[Array, " n_moves"] | None = None,
     ) -> Inexact[Array, " n_moves"]:
-        def one(move: Int[Array, " move_size"]) -> Inexact[Array, ""]:
-            return self.ansatz.log_psi(prepared, flip(sigma, move)) - cache
-
-        return map_moves(one, moves)
+        allowed = jnp.ones(len(moves), bool) if mask is None else mask
+        return self._evaluate(prepared, sigma, moves, allowed) - cache
 
     def advance(self, prepared: Prepared, cache: Cache, sigma: Sigma, move: Int[Array, " move_size"]) -> Cache:
-        return self.ansatz.log_psi(prepared, flip(sigma, move))
+        moved = jnp.any(move >= 0)[None]
+        return jnp.where(moved[0], self._evaluate(prepared, sigma, move[None], moved)[0], cache)
+
+    def _evaluate(self, params: Params, sigma: Sigma, moves: Array, allowed: Array) -> Inexact[Array, " n_moves"]:
+        return log_psi_of_moves(self.ansatz.log_psi, params, sigma, moves, allowed, at_once(self.ansatz, BLOCK))

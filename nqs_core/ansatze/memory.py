@@ -8,20 +8,18 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from nqs_core.ansatze.base import Ansatz
-
 WORK_BYTES = 2**28  # activations that are held at once
 
 
 @functools.lru_cache(maxsize=64)
-def activation_bytes(ansatz: Ansatz) -> int:
-    """All intermediate results of log ψ of one configuration: what a backward pass keeps, and more than a forward."""
+def activation_bytes(ansatz: Any) -> int:
+    """All intermediate results of log ψ of one configuration: what a backward pass keeps, more than a forward pass."""
     shapes = jax.eval_shape(ansatz.init, jax.random.key(0))
     sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
     return max(1, _results(jax.make_jaxpr(ansatz.log_psi)(shapes, sigma).jaxpr))
 
 
-def at_once(ansatz: Ansatz, n: int, budget: int = WORK_BYTES) -> int:
+def at_once(ansatz: Any, n: int, budget: int = WORK_BYTES) -> int:
     """How many of `n` configurations fit a backward pass within `budget` bytes."""
     return max(1, min(n, budget // (2 * activation_bytes(ansatz))))
 

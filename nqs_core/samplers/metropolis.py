@@ -167,10 +167,13 @@ def transition(
     updates: LocalUpdates, prepared: Prepared, walk: Walk, move: Int[Array, " move_size"], log_u: Float[Array, ""]
 ) -> tuple[Walk, Bool[Array, ""]]:
     """Accept `move` or stay; a pair of parallel spins stays. log_u: logarithm of a uniform number."""
+    is_pair = move.shape[0] == 2
+    differ = walk.sigma[move[0]] != walk.sigma[move[1]] if is_pair else jnp.asarray(True)
+    if is_pair:
+        move = jnp.where(differ, move, -1)  # no move: networks need not be evaluated for it
     new = updates.advance(prepared, walk.cache, walk.sigma, move)
     log_ratio = updates.log_psi(prepared, new) - updates.log_psi(prepared, walk.cache)
     accept = log_u < log_acceptance(log_ratio)
-    if move.shape[0] == 2:
-        accept &= walk.sigma[move[0]] != walk.sigma[move[1]]
+    accept &= differ
     moved = Walk(flip(walk.sigma, move), new)
     return jax.tree.map(partial(jnp.where, accept), moved, walk), accept
