@@ -29,6 +29,8 @@ class Observed:
         self._arrays: dict[str, tuple[int, dict[str, Any]]] = {}
         self._scalars: dict[str, dict[str, float]] = {}
         self._drawings: dict[str, dict[str, Any]] = {}
+        self._versions: dict[str, int] = {}
+        self._quantities: dict[str, tuple[int, dict[str, Quantity]]] = {}
 
     async def update(self, run: Run) -> None:
         """Bring what is known of a run up to date.
@@ -46,8 +48,18 @@ class Observed:
         stamp = (run.get("state"), run.get("attempt"), run.get("ended"))
         busy = known is not None and any(m.get("state") in ACTIVE for m in known[1].get("measurements") or [])
         if known is None or known[0] != stamp or busy:
-            self._full[run["id"]] = (stamp, await self._client.get_run(run["id"]))
+            found = await self._client.get_run(run["id"])
+            if known is None or measurements(found) != measurements(known[1]):
+                self._changed(run["id"])
+            self._full[run["id"]] = (stamp, found)
         return self._full[run["id"]][1]
+
+    def _changed(self, run: str) -> None:
+        self._versions[run] = self.version(run) + 1
+
+    def version(self, run: str) -> int:
+        """Grows with every change of the run's arrays."""
+        return self._versions.get(run, 0)
 
     def forget(self, run: str) -> None:
         """Ask anew: a measurement was started."""
@@ -83,6 +95,7 @@ class Observed:
             if arrays := event.get("arrays"):
                 step, known = self._arrays.get(ident, (0, {}))
                 self._arrays[ident] = (max(step, event["step"]), {**known, **arrays})
+                self._changed(ident)
 
     def latest(self, run: str, name: str) -> float | None:
         """The newest value of a scalar that has been seen."""
@@ -98,6 +111,13 @@ class Observed:
 
     def quantities(self, run: str) -> dict[str, Quantity]:
         """The arrays of a run by name: of the largest measurement, else the newest of its steps."""
+        version, made = self._quantities.get(run, (-1, {}))
+        if version != self.version(run):
+            made = self._make(run)
+            self._quantities[run] = (self.version(run), made)
+        return made
+
+    def _make(self, run: str) -> dict[str, Quantity]:
         found: dict[str, Quantity] = {}
         step, arrays = self._arrays.get(run, (0, {}))
         measured = measurements(self.known(run) or {"id": run})

@@ -26,6 +26,8 @@ class ObservablesTab:
         self._observed = observed
         self._task: asyncio.Task[None] | None = None
         self._figures: dict[str, Any] = {}
+        self._drawing: tuple[Any, dict[str, Any]] = (None, {})  # a lattice, and how it is drawn
+        self._drawn: dict[str, Any] = {}  # what each figure was made from
         self._shown: tuple[bool | str, ...] = ()
         self.metric = pmui.Select(
             label="", options=[], value=None, size="small", width=180, margin=0, searchable=True,
@@ -64,11 +66,12 @@ class ObservablesTab:
         try:
             for run in runs:
                 await self._observed.update(run)
-            drawing = await self._observed.drawing(runs[0]) if runs else {}
+            if runs:
+                self._drawing = (_lattice(runs[0]), await self._observed.drawing(runs[0]))
         except ApiError:
             return  # the page's banner says that the server is away
         self._offer(runs)
-        self._draw(drawing)
+        self._draw()
 
     def _offer(self, runs: list[Run]) -> None:
         names = list(dict.fromkeys(name for run in runs for name in self._observed.scalars(run["id"])))
@@ -79,11 +82,11 @@ class ObservablesTab:
             self.metric.param.update(options=options, value=wanted or None)
         self._name_chart()
 
-    def _draw(self, drawing: dict[str, Any] | None = None) -> None:
-        if self._view.tab != "observables":
-            return
-        self._drawing = drawing if drawing is not None else getattr(self, "_drawing", {})
+    def _draw(self) -> None:
         runs = self.runs
+        # The selection may have changed since the lattice was asked for: the next second brings the right one.
+        if self._view.tab != "observables" or (runs and _lattice(runs[0]) != self._drawing[0]):
+            return
         known = [(run, self._observed.quantities(run["id"])) for run in runs]
         names = observables.in_order(known[0][1]) if known else []
         for name in names:
@@ -103,12 +106,20 @@ class ObservablesTab:
             found = found[:1]
         selected = self._view.selected
         parts = [(run.get("name") or run["id"][:8], selected.get(run["id"], 0), q) for run, q in found]
+        log = self._view.yscale == "log" and first.kind == "curve"
+        origin = [(label, slot, run["id"], self._observed.version(run["id"]))
+                  for (run, _), (label, slot, _) in zip(found, parts, strict=True)]  # fmt: skip
+        made_from = (origin, log, self._drawing[0], len(selected) > 1)
+        if self._drawn.get(name) == made_from:
+            return
+        self._drawn[name] = made_from
         who = f"{parts[0][0]}, " if len(selected) > 1 and len(parts) == 1 else ""
-        figure = observables.figure(parts, self._drawing, log=self._view.yscale == "log")
-        chart = self._figures[name]
-        note = f"{who}{first.origin}"
-        if chart.figure != figure or chart.note != note:
-            chart.param.update(figure=figure, heading=first.title, note=note)
+        figure = observables.figure(parts, self._drawing[1], log=log)
+        self._figures[name].param.update(figure=figure, heading=first.title, note=f"{who}{first.origin}")
+
+
+def _lattice(run: Run) -> Any:
+    return (run.get("config") or {}).get("lattice")
 
 
 def _grid(cells: list[Any]) -> Any:
