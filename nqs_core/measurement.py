@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
 from nqs_core import statistics
 from nqs_core.observables import averages
 from nqs_core.problem import Problem
+from nqs_core.reference import system
 from nqs_core.reference.ground_space import ground_space
 from nqs_core.samplers.base import SamplerInfo, Samples
 from nqs_core.samplers.exact import basis_index, log_amplitudes, probabilities
@@ -173,12 +174,24 @@ def exact_due(problem: Problem, step: int) -> bool:
     return is_enumerable(problem) and (step % (every or max(1, n_steps // 12)) == 0 or step == n_steps)
 
 
-def infidelity(problem: Problem, log_psi: Inexact[np.ndarray, " size"]) -> float | None:
-    """1 - |⟨φ₀|ψ⟩|² / ⟨ψ|ψ⟩ from log ψ on the enumerated sector; of a degenerate level the whole space counts.
+def ground_states(problem: Problem) -> np.ndarray | None:
+    """The lowest states of the run's H, Marshall rotation included, with the labels of the run's sector, as columns.
 
-    φ₀ is of the run's H, Marshall rotation included; None where finding it takes too long.
+    All states of a degenerate level; None where finding them takes too long.
     """
-    ground = ground_space(problem.hamiltonian, problem.sector)
+    assert problem.config is not None
+    found = ground_space(*system(problem.config))
+    if found is None or not getattr(problem.hamiltonian, "marshall", False):
+        return found
+    # The reference is not rotated, which multiplies ψ by Π σᵢ over one sublattice.
+    colour = problem.hamiltonian.lattice.sublattice()
+    assert colour is not None
+    return found * np.prod(problem.sector.enumerate()[:, colour == 1], axis=1)[:, None]
+
+
+def infidelity(problem: Problem, log_psi: Inexact[np.ndarray, " size"]) -> float | None:
+    """1 - |⟨φ₀|ψ⟩|² / ⟨ψ|ψ⟩ from log ψ on the enumerated sector; of a degenerate level the whole space counts."""
+    ground = ground_states(problem)
     if ground is None:
         return None
     psi = np.exp(log_psi.astype(np.complex128) - np.max(np.real(log_psi)))

@@ -80,7 +80,7 @@ def lowest_levels(
         product, dim = _product(plan.groups, block, tick), block.dim
         if inside is not None:
             real = not any(np.iscomplexobj(g.amplitude) for g in plan.groups)
-            product, dim = _restricted(product, inside, real), inside.get_shape()[1]
+            product, dim = restricted(product, inside, real), inside.get_shape()[1]
         for level in _block_levels(product, dim, min(levels, dim), plan.dtype):
             found += [level] * block.multiplicity
     if not found:
@@ -181,7 +181,7 @@ def _product(groups: Sequence[Masks], block: Block, tick: Tick | None) -> Produc
     return product
 
 
-def _restricted(product: Product, inside: scipy.sparse.csr_matrix, real: bool) -> Product:
+def restricted(product: Product, inside: scipy.sparse.csr_matrix, real: bool) -> Product:
     """H between the columns of `inside`, whose span it keeps."""
     adjoint = inside.conj().T.tocsr()
 

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from nqs_core import driver, measurement, problem
+from nqs_core.config import Spec
 from nqs_core.errors import DivergedError
 from nqs_core.events import MetricsEvent, StateEvent
+from nqs_core.hamiltonians import HAMILTONIANS
 from nqs_core.reference import ground_space
+from nqs_core.reference.exact import Labels
+from nqs_core.sector import Sector
+from tests.nqs_core.small import lattice
 from tests.nqs_core.systems import config, dense
 
 
@@ -92,7 +97,7 @@ def test_infidelity_counts_the_whole_ground_space(monkeypatch, name, lanczos):
     ground_space.ground_space.cache_clear()
     try:
         found = measurement.final_infidelity(built, params)
-        space = ground_space.ground_space(built.hamiltonian, built.sector)
+        space = measurement.ground_states(built)
     finally:
         ground_space.ground_space.cache_clear()
     exact, ground = independent_infidelity(built, params)
@@ -106,6 +111,47 @@ def test_infidelity_counts_the_whole_ground_space(monkeypatch, name, lanczos):
     with np.errstate(divide="ignore"):
         nothing = measurement.infidelity(built, np.log(inside.astype(complex)))
     assert nothing == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("lanczos", [False, True], ids=["dense", "lanczos"])
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("heisenberg", {"sz": 0.0, "momentum": (3,)}),
+        ("heisenberg", {"sz": 1.0, "momentum": (1,)}),
+        ("heisenberg", {"spin_flip": -1}),
+        ("heisenberg", {"spin_flip": 1, "momentum": (2,)}),
+        ("tfim", {"momentum": (5,), "spin_flip": -1}),
+        ("tfim", {"momentum": (0,)}),
+    ],
+)
+def test_the_lowest_states_of_a_sector(monkeypatch, name, labels, lanczos):
+    """Against projections of dense vectors, ψ(t⁻¹ σ) = exp(i k·r) ψ(σ)."""
+    n = 6
+    hamiltonian = HAMILTONIANS.build(Spec(name=name), lattice=(ring := lattice("chain", length=n)))
+    states = Sector(n).indices()
+    projector = np.eye(2**n, dtype=complex)
+    if "momentum" in labels:
+        k = 2 * np.pi * labels["momentum"][0] / n
+        projector = np.zeros((2**n, 2**n), complex)
+        for r, perm in enumerate(ring.translations()):
+            moved = sum(((states >> int(p)) & 1) << i for i, p in enumerate(np.argsort(perm)))  # t⁻¹ σ
+            projector[states, moved] += np.exp(-1j * k * r) / n
+    if "spin_flip" in labels:
+        projector = projector @ (np.eye(2**n) + labels["spin_flip"] * np.eye(2**n)[::-1]) / 2
+    kept = Sector(n, labels.get("sz")).indices()
+    projector = projector[np.ix_(kept, kept)]
+    weights, vectors = np.linalg.eigh(projector)
+    inside = vectors[:, weights > 0.5]
+    energies, states = np.linalg.eigh(inside.conj().T @ dense(hamiltonian.terms(), n)[np.ix_(kept, kept)] @ inside)
+    exact = inside @ states[:, energies < energies[0] + 1e-9]
+    if lanczos:
+        monkeypatch.setattr(ground_space, "_DENSE", 4)
+    ground_space.ground_space.cache_clear()
+    found = ground_space.ground_space(hamiltonian, Labels(**labels))
+    ground_space.ground_space.cache_clear()
+    assert found is not None
+    np.testing.assert_allclose(found @ found.conj().T, exact @ exact.conj().T, atol=1e-8)
 
 
 def test_ground_states_that_take_too_long_are_not_sought(monkeypatch):
