@@ -49,10 +49,18 @@ class Observed:
         busy = known is not None and any(m.get("state") in ACTIVE for m in known[1].get("measurements") or [])
         if known is None or known[0] != stamp or busy:
             found = await self._client.get_run(run["id"])
+            found["measurements"] = [await self._progress(m) for m in found.get("measurements") or []]
             if known is None or measurements(found) != measurements(known[1]):
                 self._changed(run["id"])
             self._full[run["id"]] = (stamp, found)
         return self._full[run["id"]][1]
+
+    async def _progress(self, measurement: dict[str, Any]) -> dict[str, Any]:
+        """A measurement that has no result with its batches so far, or with the reason why it failed."""
+        if measurement.get("result"):
+            return measurement
+        job = await self._client.get_run(measurement["id"])
+        return {**measurement, "step": job.get("step"), "n_steps": job.get("n_steps"), "error": job.get("error")}
 
     def _changed(self, run: str) -> None:
         self._versions[run] = self.version(run) + 1

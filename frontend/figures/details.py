@@ -220,17 +220,22 @@ def _measured(run: Run, scale: str) -> str:
     for entry in reversed(run.get("measurements") or []):
         state, result = str(entry.get("state")), entry.get("result") or {}
         energy, error = text.finite(result.get("energy")), text.finite(result.get("energy_error"))
-        shown = f"<span class='chip chip-{esc(state)}'>{esc(state)}</span>"
+        done = f" {text.count(entry.get('step'))} of {text.count(entry.get('n_steps'))}" if entry.get("n_steps") else ""
+        shown = f"<span class='chip chip-{esc(state)}'>{esc(state)}{done if state == 'running' else ''}</span>"
         if energy is not None:
             shown = f"{unit} <b>{text.with_error(energy / n, None if error is None else error / n)}</b>"
         samples = result.get("n_samples_final") or entry.get("n_samples")
-        lines.append(f"<dt>{text.count(samples)} samples</dt><dd>{shown}</dd>{_more(result)}")
+        lines.append(f"<dt>{text.count(samples)} samples</dt><dd>{shown}</dd>{_more(result)}{_failure(entry)}")
     return f"<h4>Measured again</h4><dl class='wide'>{''.join(lines)}</dl>" if lines else ""
 
 
 def _more(result: Mapping[str, Any]) -> str:
     found = _observables(result)
     return f"<dd class='all'><details><summary>Observables</summary>{found}</details></dd>" if found else ""
+
+
+def _failure(entry: Mapping[str, Any]) -> str:
+    return f"<dd class='all note error'>{esc(entry['error'])}</dd>" if entry.get("error") else ""
 
 
 @dataclass(frozen=True)

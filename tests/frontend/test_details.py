@@ -153,8 +153,11 @@ def test_later_measurements_stand_in_the_details() -> None:
         "result": {"energy": -2.0, "energy_error": 0.002, "n_samples_final": 4096,
                    "observables": {"renyi2": {"mean": 0.5, "error": 0.01}}},
     }  # fmt: skip
-    going = {"id": "m2", "state": "running", "n_samples": 9000, "result": None}
-    words = summary(run(measurements=[done, going]))
+    going = {"id": "m2", "state": "running", "n_samples": 9000, "result": None, "step": 3, "n_steps": 9}
+    failed = {"id": "m3", "state": "failed", "n_samples": 10, "result": None, "error": "<no> checkpoint"}
+    words = summary(run(measurements=[done, going, failed]))
+    assert "running 3 of 9</span>" in words
+    assert "&lt;no&gt; checkpoint" in words
     assert words.index("9\u202f000 samples") < words.index("4\u202f096 samples")
     assert "E/N <b>−1.0000(10)</b>" in words
     assert "Rényi-2 entropy (nat)</dt><dd>0.500(10)" in words

@@ -202,7 +202,9 @@ class Api:
             after = int(request.url.params["after"])
             found = [e for e in self.events if e["seq"] > after]
             return httpx.Response(200, json={"events": found, "last_seq": self.run["last_seq"]})
-        answers: dict[str, Any] = {"/api/runs/r": self.run, "/api/lattice": {"n_sites": 2}}
+        answers: dict[str, Any] = {
+            "/api/runs/r": self.run, "/api/lattice": {"n_sites": 2}, "/api/runs/m": {"id": "m", "step": 1, "n_steps": 4}
+        }  # fmt: skip
         return httpx.Response(200, json=answers[path])
 
 
@@ -228,6 +230,9 @@ def test_newest_arrays_then_the_largest_measurement() -> None:
         api.run["measurements"] = [again]
         observed.forget("r")
         await observed.update(api.run)  # type: ignore[arg-type]
+        full = observed.known("r")
+        assert full is not None
+        assert [(m["step"], m["n_steps"]) for m in full.get("measurements", [])] == [(1, 4)]
         api.run["measurements"] = [{**again, "state": "done", "result": result(400, 0.6)}]
         await observed.update(api.run)  # type: ignore[arg-type] # asked again, as a measurement was going
         found = observed.quantities("r")["correlation"]

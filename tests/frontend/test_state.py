@@ -1,6 +1,7 @@
 """Selection, colours and the link; the shared copy of the runs."""
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
@@ -179,3 +180,12 @@ def test_hub_sleeps_while_no_page_is_open(hub: Hub, api: Api) -> None:
         task.cancel()
 
     asyncio.run(story())
+
+
+def test_what_is_known_grows_stale(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hub.stale
+    asyncio.run(hub.refresh())
+    assert not hub.stale
+    later = time.monotonic() + 10
+    monkeypatch.setattr("frontend.state.time.monotonic", lambda: later)
+    assert hub.stale
