@@ -14,7 +14,7 @@ from nqs_core.reference.exact import WHOLE, Labels, Product, restricted
 from nqs_core.reference.projection import Projection, basis, projection, require_invariant
 from nqs_core.sector import Sector
 
-WORK = 3e8  # numbers that the products may touch: about two seconds of one core
+WORK = 6e8  # numbers that the products may touch: about two seconds of one core
 NCV = 32  # Lanczos vectors
 MAX_DEGENERACY = 32
 TOLERANCE = 1e-9  # relative to a bound of the norm of H: what counts as one level
