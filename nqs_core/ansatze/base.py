@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Inexact, Int, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.compaction import flip as flip
-from nqs_core.ansatze.compaction import log_psi_of_moves
+from nqs_core.ansatze.compaction import over_allowed
 from nqs_core.ansatze.memory import at_once
 from nqs_core.lattices.base import Lattice
 from nqs_core.sector import Sector
@@ -166,4 +166,7 @@ class FullForward(LocalUpdates):
         return jnp.where(moved[0], self._evaluate(prepared, sigma, move[None], moved)[0], cache)
 
     def _evaluate(self, params: Params, sigma: Sigma, moves: Array, allowed: Array) -> Inexact[Array, " n_moves"]:
-        return log_psi_of_moves(self.ansatz.log_psi, params, sigma, moves, allowed, at_once(self.ansatz, BLOCK))
+        def log_psi(params: Params, sigma: Sigma, move: Array) -> Inexact[Array, ""]:
+            return self.ansatz.log_psi(params, flip(sigma, move))
+
+        return over_allowed(log_psi, params, sigma, moves, allowed, at_once(self.ansatz, BLOCK))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from nqs_core.ansatze.grid import CellNetwork, patches, require_cells, require_odd, require_patch
-from nqs_core.ansatze.layers import Convolution, LogCoshHead, ResponseNorm, dense, dtype_of, layer_norm
+from nqs_core.ansatze.layers import Convolution, LogCoshHead, ResponseNorm, dense, dtype_of, gelu, layer_norm
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.sector import Sector
@@ -30,7 +30,7 @@ class _Net(nn.Module):
         for block in range(self.blocks):
             y = Convolution(self.channels, self.kernel, self.periodicity, self.dtype, depthwise=True)(x)
             y = layer_norm(self.dtype, name=f"norm_{block}")(y)
-            y = nn.gelu(dense(self.expansion * self.channels, self.dtype, name=f"expand_{block}")(y))
+            y = gelu(dense(self.expansion * self.channels, self.dtype, name=f"expand_{block}")(y))
             if self.response_norm:
                 y = ResponseNorm(self.dtype, name=f"response_{block}")(y)
             x = x + dense(self.channels, self.dtype, name=f"reduce_{block}")(y)

@@ -47,6 +47,11 @@ def layer_norm(dtype: Any, **changes: Any) -> nn.LayerNorm:
     return nn.LayerNorm(dtype=dtype, param_dtype=dtype, use_fast_variance=False, **changes)
 
 
+def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x Φ(x) with the normal distribution Φ; exact, which on a CPU takes a fifth of the approximation by tanh."""
+    return nn.gelu(x, approximate=False)
+
+
 def small(width: float = 0.01) -> Callable[..., Array]:
     """Normal initial weights so small that the first state is close to uniform."""
     return nn.initializers.normal(width)

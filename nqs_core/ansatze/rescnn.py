@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from nqs_core.ansatze.grid import CellNetwork, require_cells, require_odd
-from nqs_core.ansatze.layers import Convolution, dense, dtype_of, layer_norm, log_cosh, log_sum, small
+from nqs_core.ansatze.layers import Convolution, dense, dtype_of, gelu, layer_norm, log_cosh, log_sum, small
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
@@ -44,11 +44,11 @@ class _Net(nn.Module):
         return self._layernorm(x) if self.form == "layernorm" else self._prenorm(x)
 
     def _layernorm(self, x: Array) -> Inexact[Array, ""]:
-        x = nn.gelu(self.norms[0](self.embed(x)))
+        x = gelu(self.norms[0](self.embed(x)))
         for block in range(self.blocks):
             y = x
             for k in (2 * block, 2 * block + 1):
-                y = nn.gelu(self.norms[k + 1](self.convs[k](y)))
+                y = gelu(self.norms[k + 1](self.convs[k](y)))
             x = x + y
         out = self.last(jnp.mean(x, axis=tuple(range(x.ndim - 1))))
         if self.head == "real":
@@ -60,8 +60,8 @@ class _Net(nn.Module):
     def _prenorm(self, x: Array) -> Inexact[Array, ""]:
         x = self.embed(x)
         for block in range(self.blocks):
-            y = self.convs[2 * block](nn.gelu(x / (block + 1) ** 0.5))
-            x = x + self.convs[2 * block + 1](nn.gelu(y))
+            y = self.convs[2 * block](gelu(x / (block + 1) ** 0.5))
+            x = x + self.convs[2 * block + 1](gelu(y))
         x = x / (self.blocks + 1) ** 0.5
         if self.head == "complex":
             x = jax.lax.complex(x[..., : self.channels // 2], x[..., self.channels // 2 :])

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from nqs_core.ansatze.grid import CellNetwork, displacements, n_displacements, patches, require_cells, require_patch
-from nqs_core.ansatze.layers import LogCoshHead, dense, dtype_of, layer_norm
+from nqs_core.ansatze.layers import LogCoshHead, dense, dtype_of, gelu, layer_norm
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
@@ -63,7 +63,7 @@ class _Net(nn.Module):
             )
             x = x + attention(layer_norm(self.dtype, name=f"norm_{layer}")(x))
             y = layer_norm(self.dtype, name=f"norm_expand_{layer}")(x)
-            y = nn.gelu(dense(4 * self.features, self.dtype, name=f"expand_{layer}")(y))
+            y = gelu(dense(4 * self.features, self.dtype, name=f"expand_{layer}")(y))
             x = x + dense(self.features, self.dtype, name=f"reduce_{layer}")(y)
         return LogCoshHead(self.head, self.dtype, name="head")(jnp.sum(x, axis=0))
 
