@@ -40,6 +40,7 @@ OWN = (
     Field(name="licence", title="Licence", kind="text", max_length=200, help="Under which it may be passed on"),
     Field(name="note", title="Note", kind="text", max_length=200, help="Whatever else should be known"),
 )  # fmt: skip
+NUMBERS = ("level", "bound", "energy", "uncertainty")
 WHOLE_LINE = ("chi", "name", "source", "url", "note")
 
 
@@ -115,7 +116,12 @@ class OwnFields(Fields):
         self.per_site = pmui.Switch(
             label="Energy and uncertainty are per site", value=False, size="small", margin=(5, 0, 2, 0)
         )
-        self.view.append(self.per_site)
+        for control in self.controls.values():
+            if control.spec.required:
+                control.widget.label = f"{control.spec.label} *"
+        numbers = {name: c for name, c in self.controls.items() if name in NUMBERS}
+        texts = {name: c for name, c in self.controls.items() if name not in NUMBERS}
+        self.view.objects = [_box(numbers), self.per_site, _box(texts)]
 
     def size(self, n_sites: int) -> None:
         self._n_sites = n_sites
