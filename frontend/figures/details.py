@@ -1,8 +1,9 @@
 """One run in detail, as HTML."""
 
 import html
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,10 +113,15 @@ def nearest(answer: Mapping[str, Any], n_sites: int, scale: str) -> str:
     if between := answer.get("bracket"):
         low, high = text.finite(between.get("lower")), text.finite(between.get("upper"))
         if low is not None and high is not None:
-            words += f"; {unit} between {text.plain(low / n, 6)} and {text.plain(high / n, 6)}"
+            words += f"; {unit} between {_bound(low / n, math.floor)} and {_bound(high / n, math.ceil)}"
         elif low is not None:
-            words += f"; {unit} ≥ {text.plain(low / n, 6)}"
+            words += f"; {unit} ≥ {_bound(low / n, math.floor)}"
     return esc(words + ".")
+
+
+def _bound(value: float, outwards: Callable[[float], int]) -> str:
+    """Six decimals, rounded so that a bound stays one."""
+    return text.minus(f"{outwards(value * 1e6) / 1e6:.6f}")
 
 
 def _red_flag(run: Run) -> str:

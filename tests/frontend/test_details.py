@@ -136,9 +136,9 @@ def test_without_a_reference_the_nearest_are_named_with_bounds() -> None:
         "bracket": {"lower": -4.4, "upper": -4.0, "coupling": "J2"},
     }
     words = nearest(answer, 8, "site")
-    assert words == ("No reference; nearest: −0.5 J at J2 = 0.5 (&lt;DMRG&gt;); E/N between −0.55 and −0.5.")
+    assert words == ("No reference; nearest: −0.5 J at J2 = 0.5 (&lt;DMRG&gt;); E/N between −0.550000 and −0.500000.")
     assert words in summary(run(reference=None), "site", More(nearest=words))
-    assert "E ≥ −4.4" in nearest({"bracket": {"lower": -4.4, "upper": None}}, 8, "total")
+    assert "E ≥ −4.400000" in nearest({"bracket": {"lower": -4.4, "upper": None}}, 8, "total")
     assert nearest({}, 8, "site") == "No reference is known for this system."
 
 
