@@ -18,7 +18,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from backend import store
-from backend.series import Curve
+from backend.series import Curve, brief
 from backend.strict import dumps
 
 POLL = 0.05  # seconds between two looks at the database's version
@@ -277,7 +277,8 @@ class Hub:
         if run is None:
             status: dict[str, Any] = dict.fromkeys(STATUS) | {"id": topic.id, "state": "deleted"}
         else:
-            status = {name: run[name] for name in STATUS}
+            known = brief(run)
+            status = {name: known[name] for name in STATUS}
             topic.shape = topic.shape or lattice_shape(run)
         after = topic.curve.last
         news = status != topic.status or topic.version == 0

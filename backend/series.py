@@ -147,3 +147,16 @@ def current_rows(events: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
         elif event["kind"] == "metrics" and event.get("phase", "train") == "train":
             rows[int(event["step"])] = event["scalars"]
     return dict(sorted(rows.items()))
+
+
+def brief(run: dict[str, Any]) -> dict[str, Any]:
+    """A run without the arrays of its result: lists and frames come often, and a map of pairs is large."""
+    result = run["result"]
+    if not result or "observables" not in result:
+        return run
+    scalars = {
+        name: entry
+        for name, entry in result["observables"].items()
+        if not (isinstance(entry, dict) and isinstance(entry.get("mean"), list))
+    }
+    return {**run, "result": {**result, "observables": scalars}}

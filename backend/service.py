@@ -16,6 +16,7 @@ from backend.formula import formula
 from backend.parsing import SPECS, checked, checked_spec
 from backend.problems import NotFound
 from backend.reference_service import ReferenceService
+from backend.series import brief
 from backend.settings import Settings
 from backend.store import StateError
 from backend.strict import Invalid
@@ -141,7 +142,7 @@ class Service:
             runs, total = store.list_runs(self.engine, **filters)
         except ValueError as error:
             raise Invalid([("sort", str(error))]) from None
-        return {"runs": [_judged(_brief(run)) for run in runs], "total": total}
+        return {"runs": [_judged(brief(run)) for run in runs], "total": total}
 
     def run(self, run_id: str) -> dict[str, Any]:
         """One run.
@@ -230,19 +231,6 @@ class Service:
         self.run(run_id)
         events, last = store.read_events(self.engine, run_id, after, limit)
         return {"events": events, "last_seq": last}
-
-
-def _brief(run: dict[str, Any]) -> dict[str, Any]:
-    """A run without the arrays of its result: pages ask for all runs every second, and a map of pairs is large."""
-    result = run["result"]
-    if not result or "observables" not in result:
-        return run
-    scalars = {
-        name: entry
-        for name, entry in result["observables"].items()
-        if not (isinstance(entry, dict) and isinstance(entry.get("mean"), list))
-    }
-    return {**run, "result": {**result, "observables": scalars}}
 
 
 def _judged(run: dict[str, Any]) -> dict[str, Any]:
