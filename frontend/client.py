@@ -221,9 +221,10 @@ class Client:
         page = await self._call("GET", f"/api/runs/{run}/events", query={"after": after, "limit": limit})
         return page["events"], int(page["last_seq"])
 
-    async def lattice(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """Sites, bonds, momenta and point group of a lattice (`name`, `params`), for a drawing."""
-        return await self._call("POST", "/api/lattice", body=spec)
+    async def lattice(self, spec: Mapping[str, Any], momentum: Sequence[int] | str | None = None) -> dict[str, Any]:
+        """Sites, bonds, momenta and point group of a lattice (`name`, `params`); `little`: that of a momentum."""
+        words = ",".join(map(str, momentum)) if isinstance(momentum, (list, tuple)) else momentum
+        return await self._call("POST", "/api/lattice", body=spec, query={"momentum": words})
 
     async def measure(self, run: str, samples: int, observables: Sequence[str] | None = None) -> Run:
         """Queue a measurement of a run that has ended, with fresh samples; None: the observables that apply."""

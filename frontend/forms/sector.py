@@ -46,10 +46,8 @@ class SectorForm:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._irreps: dict[str, list[str]] = {}
-        self._all_irreps: list[str] = []
         self._named: dict[str, Any] = {}
-        self.momentum = Choice(MOMENTUM, self._on_momentum)
+        self.momentum = Choice(MOMENTUM, self._on_field)
         self.irrep = Choice(IRREP, self._on_field)
         self.flip = Choice(FLIP, self._on_field, FLIPS)
         self.sz = Control(SZ, self._on_field)
@@ -71,25 +69,14 @@ class SectorForm:
         self._tell()
         self._changed()
 
-    def _on_momentum(self) -> None:
-        self._offer_irreps()
-        self._on_field()
-
     def offer(self, drawing: Mapping[str, Any]) -> None:
-        """Offer what a lattice holds: `momenta` [{label, m}] and `point_group` {irreps} of its drawing."""
+        """Offer what a lattice holds: `momenta` [{label, m}], irreps of the `little` group, else of `point_group`."""
         momenta = [entry for entry in drawing.get("momenta") or [] if "label" in entry]
         self._named = {str(e["label"]): list(e.get("m") or []) for e in momenta}
         options = {label: (m if label.startswith("(") else label) for label, m in self._named.items()}
-        self._irreps = {str(e["label"]): list(e["irreps"]) for e in momenta if e.get("irreps")}
-        self._all_irreps = list((drawing.get("point_group") or {}).get("irreps") or [])
         self.momentum.offer(options)
-        self._offer_irreps()
-
-    def _offer_irreps(self) -> None:
-        chosen = self.momentum.widget.value
-        label = next((k for k, m in self._named.items() if chosen in (k, m)), "")
-        irreps = self._irreps.get(label, self._all_irreps)
-        self.irrep.offer({name: name for name in irreps})
+        group = drawing.get("little") or drawing.get("point_group") or {}
+        self.irrep.offer({name: name for name in group.get("irreps") or []})
 
     def limit(self, *, conserves_sz: bool) -> None:
         """Offer the magnetisation only where the Hamiltonian keeps it."""
@@ -128,7 +115,6 @@ class SectorForm:
         for key, control in self.controls.items():
             control.set(given.get(key))
             control.error("")
-        self._offer_irreps()
         self._tell()
 
     def mark(self, key: str, message: str) -> bool:

@@ -146,7 +146,7 @@ class LaunchPanel:
         """What needs no complete configuration: the drawing, the link to the references, a name for the run."""
         self.form.name.widget.placeholder = self._default_name(config)
         if "lattice" in config and not any(where.startswith("lattice") for where in errors):
-            self.preview.show(config["lattice"])
+            self.preview.show(config["lattice"], config.get("sector"))
         system = {key: config[key] for key in ("lattice", "hamiltonian", "sector") if key in config}
         self.form.sector.link(f"/references?system={quote(json.dumps(system, separators=(',', ':')))}")
 

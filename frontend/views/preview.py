@@ -1,6 +1,7 @@
 """The lattice of the form as a picture, before anything is launched."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,19 +25,20 @@ class LatticePreview:
         self.picture = LatticeView(sizing_mode="stretch_width", margin=(2, 0, 4, 0))
         self.fold = Fold("Drawing", self.picture, open=True)
 
-    def show(self, spec: Mapping[str, Any]) -> None:
-        """Draw the lattice `spec` (name, params) unless it is the one that is drawn."""
-        key = json.dumps(spec, sort_keys=True)
+    def show(self, spec: Mapping[str, Any], sector: Mapping[str, Any] | None = None) -> None:
+        """Draw the lattice `spec` (name, params) unless it is drawn already; irreps are those of the sector's momentum."""
+        momentum = (sector or {}).get("momentum")
+        key = json.dumps([spec, momentum], sort_keys=True)
         if key == self._shown:
             return
         if self._task is not None:
             self._task.cancel()
-        self._task = asyncio.get_running_loop().create_task(self._ask(dict(spec), key))
+        self._task = asyncio.get_running_loop().create_task(self._ask(dict(spec), momentum, key))
 
-    async def _ask(self, spec: dict[str, Any], key: str) -> None:
+    async def _ask(self, spec: dict[str, Any], momentum: Any, key: str) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
         try:
-            drawing = await self._hub.client.lattice(spec)
+            drawing = await self._draw(spec, momentum)
         except ApiError:
             self.picture.drawing = {}  # the check of the whole form says why
             self._shown = ""
@@ -44,3 +46,9 @@ class LatticePreview:
         self._shown = key
         self.picture.drawing = drawing
         self._drawn(drawing)
+
+    async def _draw(self, spec: dict[str, Any], momentum: Any) -> dict[str, Any]:
+        if momentum is not None:
+            with contextlib.suppress(ApiError):  # it may be one of the lattice that was chosen before
+                return await self._hub.client.lattice(spec, momentum)
+        return await self._hub.client.lattice(spec)

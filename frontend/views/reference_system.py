@@ -65,7 +65,7 @@ class SystemForm:
         if sector := self.sector.read(errors):
             found["sector"] = sector
         if "lattice" in found and not any(where.startswith("lattice") for where in errors):
-            self.preview.show(found["lattice"])
+            self.preview.show(found["lattice"], found.get("sector"))
         return found, errors
 
     def fill(self, config: Mapping[str, Any]) -> None:

@@ -34,6 +34,9 @@ SENT: list[tuple[Callable[[Client], Coroutine[Any, Any, Any]], str, str, Any]] =
     (lambda c: c.delete("x"), "DELETE", "/api/runs/x", None),
     (lambda c: c.validate({"seed": 2}), "POST", "/api/validate", {"seed": 2}),
     (lambda c: c.get_run("x"), "GET", "/api/runs/x", None),
+    (lambda c: c.measure("x", 64), "POST", "/api/runs/x/measure", {"samples": 64, "observables": None}),
+    (lambda c: c.measure("x", 64, ["a"]), "POST", "/api/runs/x/measure", {"samples": 64, "observables": ["a"]}),
+    (lambda c: c.extrapolation("x"), "GET", "/api/runs/x/extrapolation", None),
 ]
 
 
@@ -60,6 +63,16 @@ def test_without_a_token_nothing_is_claimed() -> None:
         return httpx.Response(200, json={"ok": True})
 
     assert ask(answer, Client.health) == {"ok": True}
+
+
+@pytest.mark.parametrize(("momentum", "words"), [([1, 0], "1,0"), ("M", "M"), (None, None)])
+def test_a_lattice_is_asked_for_with_a_momentum(momentum: Any, words: str | None) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.params.get("momentum") == words
+        assert json.loads(request.content) == {"name": "chain"}
+        return httpx.Response(200, json={"n_sites": 16})
+
+    assert ask(answer, lambda c: c.lattice({"name": "chain"}, momentum)) == {"n_sites": 16}
 
 
 def test_lists_and_events_come_apart() -> None:

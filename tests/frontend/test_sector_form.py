@@ -14,7 +14,7 @@ from nqs_core.config import parse as parse_config
 
 DRAWING = {
     "momenta": [
-        {"label": "Γ", "m": [0, 0]}, {"label": "M", "m": [2, 2]}, {"label": "(1, 0)", "m": [1, 0], "irreps": ["A"]},
+        {"label": "Γ", "m": [0, 0]}, {"label": "M", "m": [2, 2]}, {"label": "(1, 0)", "m": [1, 0]},
     ],
     "point_group": {"name": "C4v", "irreps": ["A1", "E"]},
 }  # fmt: skip
@@ -66,7 +66,8 @@ def test_the_lattice_says_which_momenta_and_irreps_there_are() -> None:
     assert list(sector.momentum.widget.options) == ["any", "Γ", "M", "(1, 0)"]
     assert list(sector.irrep.widget.options) == ["any", "A1", "E"]
     sector.momentum.widget.value = [1, 0]
-    assert list(sector.irrep.widget.options) == ["any", "A"]  # its little group is smaller
+    sector.offer({**DRAWING, "little": {"name": "Cs", "irreps": ["A'"]}})  # the little group of that momentum
+    assert list(sector.irrep.widget.options) == ["any", "A'"]
     sector.offer({"momenta": [], "point_group": None})
     assert sector.read({}) == {"momentum": [1, 0]}  # what was chosen stays, for the server to refuse
 
