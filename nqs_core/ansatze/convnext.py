@@ -2,39 +2,48 @@
 
 from typing import Any, Literal
 
-import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array, Inexact
 
-from nqs_core.ansatze.grid import CellNetwork, patches, require_cells, require_odd, require_patch
+from nqs_core.ansatze.base import FullForward, LocalUpdates
+from nqs_core.ansatze.grid import CellNetwork, require_cells, require_odd, require_patch
 from nqs_core.ansatze.layers import Convolution, LogCoshHead, ResponseNorm, dense, dtype_of, gelu, layer_norm
+from nqs_core.ansatze.windows import StagedNet, windows_where_they_pay
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.sector import Sector
 
 
-class _Net(nn.Module):
-    periodicity: tuple[bool, ...]
-    patch: int
+class _Net(StagedNet):
+    """The embedding, then one stage for every block."""
+
     channels: int
     blocks: int
     kernel: int
     expansion: int
     response_norm: bool
     head: Any
-    dtype: Any
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "*extent n_basis"]) -> Inexact[Array, ""]:
-        x = dense(self.channels, self.dtype, use_bias=False, name="embed")(patches(x, self.patch))
-        for block in range(self.blocks):
-            y = Convolution(self.channels, self.kernel, self.periodicity, self.dtype, depthwise=True)(x)
-            y = layer_norm(self.dtype, name=f"norm_{block}")(y)
-            y = gelu(dense(self.expansion * self.channels, self.dtype, name=f"expand_{block}")(y))
-            if self.response_norm:
-                y = ResponseNorm(self.dtype, name=f"response_{block}")(y)
-            x = x + dense(self.channels, self.dtype, name=f"reduce_{block}")(y)
-        return LogCoshHead(self.head, self.dtype, name="head")(jnp.sum(x, axis=tuple(range(x.ndim - 1))))
+    def setup(self) -> None:
+        kernel, blocks = (self.kernel,) * len(self.periodicity), range(self.blocks)
+        self.embed = dense(self.channels, self.dtype, use_bias=False)
+        self.convs = [Convolution(self.channels, kernel, self.dtype, depthwise=True) for _ in blocks]
+        self.norms = [layer_norm(self.dtype) for _ in blocks]
+        self.expand = [dense(self.expansion * self.channels, self.dtype) for _ in blocks]
+        self.responses = [ResponseNorm(self.dtype) for _ in blocks] if self.response_norm else []
+        self.reduce = [dense(self.channels, self.dtype) for _ in blocks]
+        self.last = LogCoshHead(self.head, self.dtype)
+
+    def stage(self, k: int, x: Array, skip: Array | None) -> Array:
+        if k == 0 or skip is None:
+            return self.embed(x)
+        y = gelu(self.expand[k - 1](self.norms[k - 1](self.convs[k - 1](x))))
+        if self.response_norm:
+            y = self.responses[k - 1](y)
+        return skip + self.reduce[k - 1](y)
+
+    def readout(self, x: Array) -> Inexact[Array, ""]:
+        return self.last(jnp.sum(x, axis=tuple(range(x.ndim - 1))))
 
 
 @component
@@ -80,12 +89,16 @@ class ConvNeXt(CellNetwork):
     def module(self) -> _Net:
         return _Net(
             self.lattice.periodicity,
-            self.patch,
+            (0, *[self.kernel // 2] * self.blocks),
+            (None, *range(1, self.blocks + 1)),
+            dtype_of(self.precision),
             self.channels,
             self.blocks,
             self.kernel,
             self.expansion,
             self.response_norm,
             self.head,
-            dtype_of(self.precision),
         )
+
+    def local_updates(self) -> LocalUpdates:
+        return FullForward(self) if self.response_norm else windows_where_they_pay(self)

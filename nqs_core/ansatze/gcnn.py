@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -24,13 +25,13 @@ class _Filters(NamedTuple):
     """Where a convolution over cells finds its weights.
 
     low, size: the window of cells that the filters reach, from cell + low on; weight: index of the weight of every
-    (window cell, input channel group, point operation), -1 where there is none; count: number of weights.
+    (window cell, input channel group, point operation), -1 where there is none; n_weights: number of weights.
     """
 
     low: tuple[int, ...]
     size: tuple[int, ...]
     weight: np.ndarray
-    count: int
+    n_weights: int
 
 
 class _Convolution(nn.Module):
@@ -44,11 +45,11 @@ class _Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*extent n_groups n_in"]) -> Float[Array, "*extent n_point n_out"]:
-        low, size, weight, count = _filters(self.lattice, self.reach, self.filters)
+        low, size, weight, n_weights = _filters(self.lattice, self.reach, self.filters)
         n_groups, n_in = x.shape[-2:]
         n_point = weight.shape[-1]
         fan_in = n_in * np.sum(weight[..., 0] >= 0)
-        shape = (count, n_in, self.features)
+        shape = (n_weights, n_in, self.features)
         kernel = self.param("kernel", nn.initializers.normal(1 / float(fan_in) ** 0.5), shape, self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), self.dtype)
         gathered = kernel[np.maximum(weight, 0)] * (weight >= 0).astype(self.dtype)[..., None, None]
@@ -180,40 +181,55 @@ def on_grid(lattice: Crystal, symmetry: Representation | None) -> Inexact[np.nda
 
 @functools.lru_cache(maxsize=32)
 def _filters(lattice: Crystal, reach: float, kind: str) -> _Filters:
-    operations = lattice.operations()
-    d, extent = len(lattice.extent), np.array(lattice.extent)
-    frame = np.array(lattice.vectors)
-    inside = np.array(lattice.basis) @ np.linalg.inv(frame) - operations.centre if kind == "lift" else np.zeros((1, d))
+    """The sites (kind "lift", one channel group for every site of a cell) or cells that a filter reaches.
+
+    They are those within a distance of the centre of the group, so that every operation maps them onto each other.
+    """
+    frame, axes = np.array(lattice.vectors), len(lattice.extent)
+    inside = np.zeros((1, axes))
+    if kind == "lift":
+        inside = np.array(lattice.basis) @ np.linalg.inv(frame) - lattice.operations().centre
     limit = reach * np.linalg.norm(frame, axis=1).min() + 1e-9
     span = range(-int(2 * reach) - 2, int(2 * reach) + 3)
-    offsets = np.array(list(itertools.product(span, repeat=d)))
+    offsets = np.array(list(itertools.product(span, repeat=axes)))
     near = np.linalg.norm((offsets[:, None, :] + inside) @ frame, axis=-1) <= limit  # (offset, position in the cell)
-    reached = offsets[near.any(axis=1)]
-    low, high = reached.min(axis=0), reached.max(axis=0)
+    k, position = np.nonzero(near)
+    reached = np.unique(_index(lattice, offsets[k]) * len(inside) + position)
+    number = np.full(math.prod(lattice.extent) * len(inside), -1)
+    number[reached] = np.arange(len(reached))
+    window = _window(lattice, offsets[near.any(axis=1)])
+    weight = _lifted(lattice, window, number) if kind == "lift" else _turned(lattice, window, number)
+    low = tuple(window[(0,) * axes].tolist())
+    return _Filters(low, window.shape[:-1], weight, len(reached) * (1 if kind == "lift" else weight.shape[-1]))
+
+
+def _index(lattice: Crystal, cells: np.ndarray) -> np.ndarray:
+    """The number of the cell with these coordinates, up to periods."""
+    return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(cells % np.array(lattice.extent), -1, 0)), lattice.extent))
+
+
+def _window(lattice: Crystal, offsets: np.ndarray) -> np.ndarray:
+    """The smallest box of cells around `offsets`, or along an axis where it would overlap itself, every cell once."""
+    extent = np.array(lattice.extent)
+    low, high = offsets.min(axis=0), offsets.max(axis=0)
     whole = high - low + 1 > extent
     low, high = np.where(whole, -((extent - 1) // 2), low), np.where(whole, extent // 2, high)
-    window = np.stack(np.meshgrid(*[np.arange(a, b + 1) for a, b in zip(low, high, strict=True)], indexing="ij"), -1)
-    cells = np.ravel_multi_index(tuple(np.moveaxis(window % extent, -1, 0)), tuple(extent))
-    size = tuple((high - low + 1).tolist())
-    start = tuple(low.tolist())
-    if kind == "lift":
-        n_basis = len(lattice.basis)
-        number = np.full(lattice.n_sites, -1)
-        k, b = np.nonzero(near)
-        here = np.ravel_multi_index(tuple((offsets[k] % extent).T), tuple(extent)) * n_basis + b
-        number[np.unique(here)] = np.arange(len(np.unique(here)))
-        sites = cells[..., None] * n_basis + np.arange(n_basis)
-        # (p w)_j = w_(p⁻¹ j), and perm_p[j] = p⁻¹ j.
-        weight = number[np.moveaxis(operations.permutations[:, sites], 0, -1)]
-        return _Filters(start, size, weight, int(number.max()) + 1)
-    matrices = operations.matrices
+    ranges = [np.arange(a, b + 1) for a, b in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1)
+
+
+def _lifted(lattice: Crystal, window: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """(p w)_j = w_(p⁻¹ j), and perm_p[j] = p⁻¹ j."""
+    n_basis = len(lattice.basis)
+    sites = _index(lattice, window)[..., None] * n_basis + np.arange(n_basis)
+    return number[np.moveaxis(lattice.point_group()[:, sites], 0, -1)]
+
+
+def _turned(lattice: Crystal, window: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """W(p⁻¹ d, p⁻¹ q) for every cell d of the window, q and p."""
+    matrices = lattice.operations().matrices
     position = {w.tobytes(): k for k, w in enumerate(matrices)}
-    inverses = [np.round(np.linalg.inv(w)).astype(matrices.dtype) for w in matrices]
-    relative = np.array([[position[(back @ q).tobytes()] for back in inverses] for q in matrices])  # [q, p] = p⁻¹ q
-    number = np.full(int(extent.prod()), -1)
-    here = np.unique(np.ravel_multi_index(tuple((reached % extent).T), tuple(extent)))
-    number[here] = np.arange(len(here))
-    back = np.einsum("pij,...j->...pi", np.array(inverses), window) % extent
-    turned = number[np.ravel_multi_index(tuple(np.moveaxis(back, -1, 0)), tuple(extent))]  # (*window, p)
-    weight = np.where(turned[..., None, :] < 0, -1, turned[..., None, :] * len(matrices) + relative)
-    return _Filters(start, size, weight, len(here) * len(matrices))
+    inverses = np.round(np.linalg.inv(matrices)).astype(matrices.dtype)
+    relative = np.array([[position[(back @ q).tobytes()] for back in inverses] for q in matrices])
+    turned = number[_index(lattice, np.einsum("pij,...j->...pi", inverses, window))][..., None, :]
+    return np.where(turned < 0, -1, turned * len(matrices) + relative)

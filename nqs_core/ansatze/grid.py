@@ -19,21 +19,30 @@ from nqs_core.types import Params, Sigma
 
 
 class CellNetwork(Ansatz):
-    """A network on the cells of a lattice."""
+    """A network on the cells of a lattice, or on patches of patch^d cells."""
+
+    patch: int = 1
 
     @abstractmethod
     def module(self) -> nn.Module:
-        """The network: an array (*extent, n_basis) in, log ψ out."""
+        """The network: an array (*patches, sites of a patch) in, log ψ out."""
 
     def init(self, key: PRNGKeyArray) -> Params:
-        return self.module().init(key, self._cells(jnp.ones(self.lattice.n_sites, jnp.int8)))
+        return self.module().init(key, self.cells(jnp.ones(self.lattice.n_sites, jnp.int8)))
 
     def log_psi(self, params: Params, sigma: Sigma) -> Inexact[Array, ""]:
-        out: Any = self.module().apply(params, self._cells(sigma))
+        out: Any = self.module().apply(params, self.cells(sigma))
         return out
 
-    def _cells(self, sigma: Sigma) -> Float[Array, "*extent n_basis"]:
-        return sigma.reshape(*self.lattice.extent, -1).astype(dtype_of(self.precision))
+    def cells(self, sigma: Sigma) -> Float[Array, "*patches n"]:
+        """σ as the network takes it."""
+        return patches(sigma.reshape(*self.lattice.extent, -1), self.patch).astype(dtype_of(self.precision))
+
+    def places(self) -> Int[np.ndarray, "n_sites n_axes_and_1"]:
+        """Patch and position in it of every site."""
+        sites = np.arange(self.lattice.n_sites).reshape(*self.lattice.extent, -1)
+        table = patches(sites, self.patch)
+        return np.stack(np.unravel_index(np.argsort(table, axis=None), table.shape), axis=-1)
 
 
 def require_cells(name: str, lattice: Lattice) -> None:
@@ -69,13 +78,21 @@ def require_patch(name: str, lattice: Lattice, patch: int) -> None:
         )
 
 
-def patches(x: Float[Array, "*extent n"], patch: int) -> Float[Array, "*patches m"]:
+def pad(x: Array, width: int, periodicity: Sequence[bool]) -> Array:
+    """`width` more cells at both ends of every axis but the last: images along periodic axes, zeros at open ends."""
+    for axis, periodic in enumerate(periodicity):
+        widths = [(width, width) if a == axis else (0, 0) for a in range(x.ndim)]
+        x = jnp.pad(x, widths, mode="wrap" if periodic else "constant")
+    return x
+
+
+def patches(x: Any, patch: int) -> Any:
     """Blocks of patch^d cells as one cell: their sites become channels, in the order of the cells."""
     d = x.ndim - 1
     shape = [size for length in x.shape[:d] for size in (length // patch, patch)]
     split = x.reshape(*shape, x.shape[-1])
     order = [2 * a for a in range(d)] + [2 * a + 1 for a in range(d)] + [2 * d]
-    return jnp.transpose(split, order).reshape(*(length // patch for length in x.shape[:d]), -1)
+    return split.transpose(order).reshape(*(length // patch for length in x.shape[:d]), -1)
 
 
 def displacements(extent: Sequence[int], periodicity: Sequence[bool]) -> Int[np.ndarray, "n n"]:

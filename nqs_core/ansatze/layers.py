@@ -31,7 +31,7 @@ def log_sum(log_psi: Inexact[Array, " n"], weights: np.ndarray, dtype: Any) -> I
     """log Σ_g w_g exp(log ψ_g) without overflow; 0 is replaced by the rounding error of the sum."""
     top = jax.lax.stop_gradient(jnp.max(log_psi.real))
     amplitudes = jnp.exp(log_psi - top.astype(log_psi.dtype)).astype(dtype)
-    w = weights if jnp.issubdtype(dtype, jnp.complexfloating) else weights.real
+    w = weights if jnp.issubdtype(dtype, jnp.complexfloating) else np.real(weights)
     total = jnp.sum(jnp.asarray(w).astype(dtype) * amplitudes)
     rest = jnp.asarray(float(jnp.finfo(dtype).eps) * float(np.abs(weights).max()), dtype)
     return top.astype(dtype) + jnp.log(jnp.where(total == 0, rest, total))
@@ -58,37 +58,28 @@ def small(width: float = 0.01) -> Callable[..., Array]:
 
 
 class Convolution(nn.Module):
-    """y_r = Σ_d K_d x_{r+d} + b over the cells of a lattice: circular along periodic axes, zeros beyond open ends.
+    """y_r = Σ_d K_d x_{r+d} + b over the cells of a lattice or of a window, where all x_{r+d} are known.
 
-    `depthwise`: every channel has a filter of its own. x: (*extent, channels).
+    `depthwise`: every channel has a filter of its own. x: (*cells, channels), with the cells around already.
     """
 
     features: int
-    kernel: int
-    periodicity: tuple[bool, ...]
+    kernel: tuple[int, ...]
     dtype: Any
     depthwise: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*extent n_in"]) -> Float[Array, "*extent n_out"]:
+    def __call__(self, x: Float[Array, "*wider n_in"]) -> Float[Array, "*extent n_out"]:
         return nn.Conv(
             self.features,
-            (self.kernel,) * len(self.periodicity),
+            self.kernel,
             padding="VALID",
             feature_group_count=self.features if self.depthwise else 1,
             dtype=self.dtype,
             param_dtype=self.dtype,
             precision="highest",
             name="conv",
-        )(pad(x, self.kernel // 2, self.periodicity))
-
-
-def pad(x: Array, width: int, periodicity: tuple[bool, ...]) -> Array:
-    """`width` more cells at both ends of every axis but the last: images along periodic axes, zeros at open ends."""
-    for axis, periodic in enumerate(periodicity):
-        widths = [(width, width) if a == axis else (0, 0) for a in range(x.ndim)]
-        x = jnp.pad(x, widths, mode="wrap" if periodic else "constant")
-    return x
+        )(x)
 
 
 class ResponseNorm(nn.Module):

@@ -38,7 +38,7 @@ class Projected(Ansatz):
     @property
     def signed(self) -> bool:
         characters = self.symmetry.elements(self.ansatz.steps).characters
-        return self.ansatz.signed or bool(np.any(characters.imag != 0) or np.any(characters.real < 0))
+        return self.ansatz.signed or bool(np.any(characters != np.abs(characters)))
 
     @property
     def steps(self) -> tuple[int, ...] | None:

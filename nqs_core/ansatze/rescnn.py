@@ -1,35 +1,33 @@
 """Residual convolutional networks."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array, Inexact
 
+from nqs_core.ansatze.base import LocalUpdates
 from nqs_core.ansatze.grid import CellNetwork, require_cells, require_odd
 from nqs_core.ansatze.layers import Convolution, dense, dtype_of, gelu, layer_norm, log_cosh, log_sum, small
+from nqs_core.ansatze.windows import StagedNet, windows_where_they_pay
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.sector import Sector
 
 
-class _Net(nn.Module):
-    """x of (*extent, n_basis) to the outputs of the head."""
+class _Net(StagedNet):
+    """The embedding, then two stages for every block."""
 
-    periodicity: tuple[bool, ...]
     channels: int
     blocks: int
-    kernel: int
     form: str
     head: str
-    dtype: Any
 
     def setup(self) -> None:
-        conv = partial(Convolution, self.channels, self.kernel, self.periodicity, self.dtype)
+        conv = partial(Convolution, self.channels, (2 * self.reaches[0] + 1,) * len(self.periodicity), self.dtype)
         self.embed = conv()
         self.convs = [conv() for _ in range(2 * self.blocks)]
         if self.form == "layernorm":
@@ -40,32 +38,28 @@ class _Net(nn.Module):
                 "complex": partial(dense, 2 * self.channels, self.dtype, kernel_init=small(0.1)),
             }[self.head]()
 
-    def __call__(self, x: Float[Array, "*extent n_basis"]) -> Inexact[Array, ""]:
-        return self._layernorm(x) if self.form == "layernorm" else self._prenorm(x)
+    def stage(self, k: int, x: Array, skip: Array | None) -> Array:
+        conv = self.embed if k == 0 else self.convs[k - 1]
+        if self.form == "layernorm":
+            x = gelu(self.norms[k](conv(x)))
+        elif k == 0:
+            x = conv(x)
+        else:
+            x = conv(gelu(x / ((k + 1) // 2) ** 0.5 if k % 2 else x))
+        return x if skip is None else x + skip
 
-    def _layernorm(self, x: Array) -> Inexact[Array, ""]:
-        x = gelu(self.norms[0](self.embed(x)))
-        for block in range(self.blocks):
-            y = x
-            for k in (2 * block, 2 * block + 1):
-                y = gelu(self.norms[k + 1](self.convs[k](y)))
-            x = x + y
+    def readout(self, x: Array) -> Inexact[Array, ""]:
+        if self.form == "prenorm":
+            x = x / (self.blocks + 1) ** 0.5
+            if self.head == "complex":
+                x = jax.lax.complex(x[..., : self.channels // 2], x[..., self.channels // 2 :])
+            return log_sum(x.reshape(-1), np.full(x.size, 1 / x.size), x.dtype)
         out = self.last(jnp.mean(x, axis=tuple(range(x.ndim - 1))))
         if self.head == "real":
             return out[0]
         if self.head == "modulus_phase":
             return jax.lax.complex(out[0], out[1])
         return jnp.sum(log_cosh(jax.lax.complex(out[: self.channels], out[self.channels :])))
-
-    def _prenorm(self, x: Array) -> Inexact[Array, ""]:
-        x = self.embed(x)
-        for block in range(self.blocks):
-            y = self.convs[2 * block](gelu(x / (block + 1) ** 0.5))
-            x = x + self.convs[2 * block + 1](gelu(y))
-        x = x / (self.blocks + 1) ** 0.5
-        if self.head == "complex":
-            x = jax.lax.complex(x[..., : self.channels // 2], x[..., self.channels // 2 :])
-        return log_sum(x.reshape(-1), np.full(x.size, 1 / x.size), x.dtype)
 
 
 @component
@@ -112,5 +106,17 @@ class ResCNN(CellNetwork):
         return (1,) * len(self.lattice.extent)
 
     def module(self) -> _Net:
-        dtype = dtype_of(self.precision)
-        return _Net(self.lattice.periodicity, self.channels, self.blocks, self.kernel, self.form, self.head, dtype)
+        n_stages = 2 * self.blocks + 1
+        return _Net(
+            self.lattice.periodicity,
+            (self.kernel // 2,) * n_stages,
+            tuple(k - 1 if k and k % 2 == 0 else None for k in range(n_stages)),
+            dtype_of(self.precision),
+            self.channels,
+            self.blocks,
+            self.form,
+            self.head,
+        )
+
+    def local_updates(self) -> LocalUpdates:
+        return windows_where_they_pay(self)

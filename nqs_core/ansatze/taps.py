@@ -96,7 +96,7 @@ def intercept(apply: Any, added: dict[str, Array] | None, seen: dict[str, list[t
 def _columns(module: nn.Module, x: Array) -> Array:
     """What the weights multiply at every position: (positions, n_in); windows of the input for a convolution."""
     if isinstance(module, nn.Conv):
-        size = tuple(module.kernel_size)
+        size = (module.kernel_size,) if isinstance(module.kernel_size, int) else tuple(module.kernel_size)
         moved = jnp.moveaxis(x, -1, 0)[None]
         x = jnp.moveaxis(jax.lax.conv_general_dilated_patches(moved, size, (1,) * len(size), "VALID")[0], 0, -1)
     return x.reshape(-1, x.shape[-1])

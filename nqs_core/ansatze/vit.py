@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
-from nqs_core.ansatze.grid import CellNetwork, displacements, n_displacements, patches, require_cells, require_patch
+from nqs_core.ansatze.grid import CellNetwork, displacements, n_displacements, require_cells, require_patch
 from nqs_core.ansatze.layers import LogCoshHead, dense, dtype_of, gelu, layer_norm
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
@@ -45,7 +45,6 @@ class _Attention(nn.Module):
 class _Net(nn.Module):
     extent: tuple[int, ...]
     periodicity: tuple[bool, ...]
-    patch: int
     features: int
     layers: int
     heads: int
@@ -54,8 +53,7 @@ class _Net(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*extent n_basis"]) -> Inexact[Array, ""]:
-        x = patches(x, self.patch)
+    def __call__(self, x: Float[Array, "*patches n"]) -> Inexact[Array, ""]:
         x = dense(self.features, self.dtype, name="embed")(x.reshape(-1, x.shape[-1]))
         for layer in range(self.layers):
             attention = _Attention(
@@ -115,7 +113,6 @@ class ViT(CellNetwork):
         return _Net(
             tuple(length // self.patch for length in self.lattice.extent),
             self.lattice.periodicity,
-            self.patch,
             self.features,
             self.layers,
             self.heads,

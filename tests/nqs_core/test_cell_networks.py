@@ -10,7 +10,9 @@ import pytest
 from scipy.special import erf
 
 from nqs_core.ansatze import ANSATZE
+from nqs_core.ansatze.base import FullForward, flip
 from nqs_core.ansatze.grid import displacements, n_displacements, patches
+from nqs_core.ansatze.windows import Windows
 from nqs_core.config import Spec
 from nqs_core.errors import ConfigError
 from nqs_core.sector import Sector
@@ -128,11 +130,11 @@ def test_convnext_by_hand():
     p = arrays(theta)
     sigma = np.array([1, -1, -1, 1, 1, -1], np.int8)
     x = sigma.reshape(3, 2) @ p["embed"]["kernel"]
-    kernel, bias = conv(p["Convolution_0"])
+    kernel, bias = conv(p["convs_0"])
     y = bias + sum(np.roll(x, -d, axis=0) * kernel[d + 1, 0] for d in (-1, 0, 1))
-    y = gelu(normalised(y, **p["norm_0"]) @ p["expand_0"]["kernel"] + p["expand_0"]["bias"])
+    y = gelu(normalised(y, **p["norms_0"]) @ p["expand_0"]["kernel"] + p["expand_0"]["bias"])
     x = x + y @ p["reduce_0"]["kernel"] + p["reduce_0"]["bias"]
-    psi = head(p["head"], x.sum(0))
+    psi = head(p["last"], x.sum(0))
     assert np.exp(complex(ansatz.log_psi(theta, jnp.asarray(sigma)))) == pytest.approx(psi, rel=1e-11)
 
 
@@ -176,6 +178,55 @@ def test_shared_filters_are_an_rbm_of_translated_filters():
     visible = sigma.reshape(5, 4, 2).sum(1) @ p["visible"]
     expected = visible + np.log(2 * np.cosh(angles)).sum(axis=(1, 2))
     np.testing.assert_allclose(every(ansatz, theta, sigma), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("spec", "place", "params", "pays"),
+    [
+        (Spec(name="rescnn", params={"channels": 4, "blocks": 1}), "chain", {"length": 48}, True),
+        (
+            Spec(name="rescnn", params={"channels": 2, "blocks": 1, "form": "prenorm"}),
+            "honeycomb",
+            {"extent": [16, 16]},
+            True,
+        ),
+        (Spec(name="convnext", params={"channels": 4, "blocks": 1, "head": "complex"}), "chain", {"length": 40}, True),
+        (Spec(name="rescnn", params={"channels": 4, "blocks": 1}), "chain", {"length": 30}, False),
+        (Spec(name="rescnn", params={"channels": 4, "blocks": 1}), "chain", {"length": 40, "periodic": False}, False),
+    ],
+    ids=lambda x: label(x) if isinstance(x, Spec) else None,
+)
+def test_windows_equal_full_forwards_and_are_used_where_they_pay(spec, place, params, pays):
+    on = lattice(place, **params)
+    ansatz = build(spec, on)
+    assert isinstance(ansatz.local_updates(), Windows) == pays
+    if not pays:
+        return
+    theta = moved(jax.jit(ansatz.init)(jax.random.key(1)))
+    rng = np.random.default_rng(0)
+    n = on.n_sites
+    moves = jnp.asarray([[0, 1], [3, -1], [n - 1, 0], [5, n // 2], [-1, -1], [n // 3, n // 3 + 1], [-1, 7]])
+    updates, full = ansatz.local_updates(), FullForward(ansatz)
+    sigma = jnp.asarray(rng.choice([-1, 1], (3, n)).astype(np.int8))
+
+    @jax.jit
+    @jax.vmap
+    def compare(s):
+        cache, log_psi = updates.cache(theta, s), ansatz.log_psi(theta, s)
+        ratios = updates.log_ratios(theta, cache, s, moves, jnp.arange(7) != 3)
+        for k in (2, 3, 4, 0):
+            cache = updates.advance(theta, cache, s, moves[k])
+            s = flip(s, moves[k])
+        after = updates.log_ratios(theta, cache, s, moves)
+        return ratios, after, updates.log_psi(theta, cache), s, log_psi
+
+    ratios, after, log_psi, end, start = compare(sigma)
+    expected = jax.jit(jax.vmap(lambda s, log_psi: full.log_ratios(theta, log_psi, s, moves)))
+    used = np.arange(7) != 3
+    np.testing.assert_allclose(np.exp(ratios)[:, used], np.exp(expected(sigma, start))[:, used], rtol=1e-10)
+    np.testing.assert_allclose(np.exp(after), np.exp(expected(end, log_psi)), rtol=1e-10)
+    np.testing.assert_allclose(np.exp(log_psi), np.exp(every(ansatz, theta, end)), rtol=1e-10)
+    assert np.ptp(np.real(ratios)) > 1e-3
 
 
 def test_patches_keep_the_order_of_the_cells():

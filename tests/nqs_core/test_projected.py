@@ -37,11 +37,15 @@ CASES = [
 ]
 
 
+def sector_of(**labels: Any) -> SectorConfig:
+    return SectorConfig.model_validate(labels)
+
+
 def build(name, params, labels, ansatz: Any = None, **sector):
     on = lattice(name, **params)
     spec = ansatz or Spec(name="rbm", params={"alpha": 1, "complex": True})
     inner = ANSATZE.build(spec, lattice=on, sector=Sector(on.n_sites), precision="float64")
-    return project(inner, on, SectorConfig.model_validate(labels | sector))
+    return project(inner, on, sector_of(**(labels | sector)))
 
 
 def psi(ansatz, params):
@@ -177,7 +181,7 @@ def test_group_convolutions_have_the_characters_of_the_sector(name, params, labe
     theta = moved(ansatz.init(jax.random.key(1)))
     n = ansatz.lattice.n_sites
     vector = psi(ansatz, theta)
-    symmetry = representation(ansatz.lattice, SectorConfig.model_validate(labels))
+    symmetry = representation(ansatz.lattice, sector_of(**labels))
     if symmetry is None:  # everything is 1
         symmetry = Representation(ansatz.lattice, (0,) * len(ansatz.lattice.extent), "A1")
     for permutation, flip, character in zip(*symmetry.elements(), strict=True):
@@ -213,7 +217,7 @@ def test_labels_mean_the_unrotated_hamiltonian(name, params, labels):
         ground = np.zeros(2**on.n_sites, complex)
         ground[index] = vectors[:, 0]
         for labelled, kept in ((labels, 1.0), (other(labels, on), 0.0)):
-            symmetry = representation(on, SectorConfig.model_validate({"sz": 0.0} | labelled), marshall)
+            symmetry = representation(on, sector_of(**({"sz": 0.0} | labelled)), marshall)
             assert symmetry is not None
             permutations, flips, characters = symmetry.elements()
             image = sum(
@@ -234,7 +238,7 @@ def other(labels, on):
 def test_the_sign_of_a_rotation_at_unknown_magnetisation_is_refused():
     on = lattice("chain", length=6)
     with pytest.raises(ConfigError, match=r"marshall = true needs sector\.sz"):
-        representation(on, SectorConfig(momentum=[3]), marshall=True)
+        representation(on, sector_of(momentum=[3]), marshall=True)
 
 
 def test_the_rotated_ground_state_is_kept_by_the_projected_network():
@@ -245,7 +249,7 @@ def test_the_rotated_ground_state_is_kept_by_the_projected_network():
     table = np.full(64, -60.0)
     table[sector.indices()] = np.log(ground)
     inner = LogTable(lattice=on, sector=sector)
-    ansatz = project(inner, on, SectorConfig(sz=0.0, momentum=[3], spin_flip=-1), marshall=True)
+    ansatz = project(inner, on, sector_of(sz=0.0, momentum=[3], spin_flip=-1), marshall=True)
     assert not ansatz.signed
     params = {"params": {"table": jnp.asarray(table)}}
     got = jax.vmap(partial(ansatz.log_psi, params))(jnp.asarray(sector.enumerate()))
@@ -276,11 +280,11 @@ def test_a_network_without_the_momentum_is_refused():
     assert build("chain", {"length": 6}, {"momentum": [0]}, spec)
     on = lattice("chain", length=6)
     inner = ANSATZE.build(spec, lattice=on, sector=Sector(6, 0.0), precision="float64")
-    assert project(inner, on, SectorConfig(sz=0.0, momentum=[3]), marshall=True)
+    assert project(inner, on, sector_of(sz=0.0, momentum=[3]), marshall=True)
 
 
 def test_no_label_no_projection():
     on = lattice("chain", length=6)
     inner = ANSATZE.build(Spec(name="rbm"), lattice=on, sector=Sector(6, 0.0), precision="float64")
-    assert project(inner, on, SectorConfig(sz=0.0)) is inner
+    assert project(inner, on, sector_of(sz=0.0)) is inner
     assert project(inner, on, None) is inner
