@@ -26,7 +26,7 @@ class LatticePreview:
         self.fold = Fold("Drawing", self.picture, open=True)
 
     def show(self, spec: Mapping[str, Any], sector: Mapping[str, Any] | None = None) -> None:
-        """Draw the lattice `spec` (name, params) unless it is drawn already; irreps are those of the sector's momentum."""
+        """Draw the lattice `spec` (name, params) unless it is drawn already; irreps: of the sector's momentum."""
         momentum = (sector or {}).get("momentum")
         key = json.dumps([spec, momentum], sort_keys=True)
         if key == self._shown:

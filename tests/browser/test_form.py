@@ -61,7 +61,8 @@ def test_a_choice_of_observables_reaches_the_run(open_page: OpenPage, server: Se
     page.get_by_role("button", name="Observables: all that apply").click()
     page.get_by_role("combobox", name=re.compile("^Observables")).click()
     choose(page, "Structure factor")
-    page.keyboard.press("Escape")
+    page.mouse.click(700, 25)  # the list stays open for another choice until one clicks elsewhere
+    expect(page.locator("li", has_text=re.compile("^Bond energy$"))).to_be_hidden()
     type_in(page, "Observe every", "7")
     page.get_by_role("button", name="Observables: structure factor, every 7 steps").wait_for()
     wait_for_size(page, 6)
