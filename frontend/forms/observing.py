@@ -19,7 +19,7 @@ dl{margin:2px 0 4px} dt{font-weight:600;margin-top:4px} dd{margin:0;opacity:.85}
 
 def pretty(name: str) -> str:
     """structure_factor -> Structure factor; an observable may measure several quantities."""
-    return name.replace("_", " ").capitalize()
+    return {"renyi2": "Rényi-2 entropy"}.get(name, name.replace("_", " ").capitalize())
 
 
 def choice(names: Sequence[str]) -> Any:
