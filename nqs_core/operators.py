@@ -162,6 +162,30 @@ def masks(terms: Sequence[Terms], n_sites: int) -> list[Masks]:
     return out
 
 
+def is_invariant(terms: Sequence[Terms], permutation: Int32[np.ndarray, " n_sites"]) -> bool:
+    """Whether Σ terms stays the same when site permutation[i] is called i; concrete coefficients, any size."""
+    here, there = _strings(terms, np.arange(len(permutation))), _strings(terms, np.argsort(permutation))
+    return set(here) == set(there) and all(abs(there[s] - c) <= 1e-12 * abs(c) for s, c in here.items())
+
+
+def is_flip_invariant(terms: Sequence[Terms]) -> bool:
+    """Whether Σ terms stays the same when every spin is flipped: Y and Z change their sign."""
+    odd = [(letters.count("Y") + letters.count("Z")) % 2 for letters, _, _ in terms]
+    return not any(np.any(coefficient) for (_, _, coefficient), o in zip(terms, odd, strict=True) if o)
+
+
+def _strings(terms: Sequence[Terms], names: np.ndarray) -> dict[tuple[tuple[int, str], ...], complex]:
+    """Coefficients by (site, letter) in the order of the sites, each site under its new name."""
+    out: dict[tuple[tuple[int, str], ...], complex] = {}
+    for letters, sites, coefficient in terms:
+        rows = names[np.asarray(sites, np.int64).reshape(-1, len(letters))].tolist()
+        values = np.broadcast_to(np.asarray(coefficient), (len(rows),)).tolist()
+        for row, value in zip(rows, values, strict=True):
+            string = tuple(sorted(zip(row, letters, strict=True)))
+            out[string] = out.get(string, 0j) + value
+    return {string: value for string, value in out.items() if value != 0}
+
+
 def conserves_sz(groups: Sequence[Masks]) -> bool:
     """Whether every matrix element between states of different total S^z vanishes."""
     for flip, signs, amplitude in (g for g in groups if g.flip):

@@ -10,18 +10,19 @@ import jax.numpy as jnp
 
 from nqs_core.ansatze import ANSATZE, Ansatz
 from nqs_core.ansatze.base import AutoregressiveAnsatz
+from nqs_core.ansatze.projected import project
 from nqs_core.config import RunConfig, Spec
 from nqs_core.errors import ConfigError, TooLargeError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
 from nqs_core.jacobian import bytes_of
-from nqs_core.lattices import LATTICES, Lattice
+from nqs_core.lattices import LATTICES, Lattice, momenta, symmetry
 from nqs_core.observables import OBSERVABLES, Observable
-from nqs_core.operators import compile
+from nqs_core.operators import compile, is_flip_invariant, is_invariant
 from nqs_core.optimizers import OPTIMIZERS, Optimizer
 from nqs_core.samplers import SAMPLERS, Sampler
 from nqs_core.sector import Sector
 
-NOT_BUILT_YET = ("momentum", "point_group", "spin_flip")
+LABELS = ("momentum", "point_group", "spin_flip")  # what a network gets by projection
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def with_defaults(config: RunConfig) -> RunConfig:
         ConfigError: an unknown name or parameter.
     """
     autoregressive = issubclass(ANSATZE[config.ansatz.name], AutoregressiveAnsatz)
-    sampler = config.sampler or Spec(name="autoregressive" if autoregressive else "metropolis")
+    direct = autoregressive and not has_labels(config)
+    sampler = config.sampler or Spec(name="autoregressive" if direct else "metropolis")
     optimizer = config.optimizer or Spec(name="adam" if autoregressive else "minsr")
     families = (
         ("lattice", LATTICES, config.lattice),
@@ -77,6 +79,11 @@ def with_defaults(config: RunConfig) -> RunConfig:
     for name in names:
         OBSERVABLES[name]
     return config.model_copy(update={**specs, "observables": names})
+
+
+def has_labels(config: RunConfig) -> bool:
+    """Whether the network is to be projected on a symmetry."""
+    return config.sector is not None and any(getattr(config.sector, name) is not None for name in LABELS)
 
 
 def _all_that_apply(config: RunConfig) -> list[str]:
@@ -112,6 +119,14 @@ def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
     _hold(parameter_shapes(ansatz), lattice, limit)
     hamiltonian = HAMILTONIANS.build(config.hamiltonian, lattice=lattice)
     _check_sector(config, hamiltonian)
+    if labels := has_labels(config):
+        _check_symmetry(config, hamiltonian)
+        ansatz = project(ansatz, lattice, config.sector, getattr(hamiltonian, "marshall", False))
+    if labels and config.sampler.name == "autoregressive":
+        raise ConfigError(
+            "sampler 'autoregressive' draws from the network itself, not from its projection on the sector's labels; "
+            "choose metropolis, or leave out momentum, point_group and spin_flip"
+        )
     if config.sampler.name == "autoregressive" and not isinstance(ansatz, AutoregressiveAnsatz):
         fitting = ", ".join(n for n in ANSATZE if issubclass(ANSATZE[n], AutoregressiveAnsatz))
         raise ConfigError(
@@ -201,10 +216,6 @@ def _refuse_unbuilt(config: RunConfig) -> None:
         raise ConfigError(f"n_states = {config.n_states} is not available yet; allowed: 1")
     if config.init_from is not None:
         raise ConfigError(f"init_from (given: run {config.init_from.run!r}) is not available yet; leave it out")
-    for name in NOT_BUILT_YET:
-        if config.sector and getattr(config.sector, name) is not None:
-            value = getattr(config.sector, name)
-            raise ConfigError(f"sector.{name} = {value!r} is not available for runs yet; allowed: sz")
 
 
 def _check_sector(config: RunConfig, hamiltonian: Hamiltonian) -> None:
@@ -214,3 +225,22 @@ def _check_sector(config: RunConfig, hamiltonian: Hamiltonian) -> None:
             f"sector.sz = {config.sector.sz:g}: {config.hamiltonian.name!r} does not conserve S^z; "
             f"Hamiltonians that do: {conserving}"
         )
+
+
+def _check_symmetry(config: RunConfig, hamiltonian: Hamiltonian) -> None:
+    """Raises:
+    ConfigError: H does not have a symmetry whose label the sector names.
+    """
+    assert config.sector is not None
+    lattice, terms, name = hamiltonian.lattice, hamiltonian.terms(), config.hamiltonian.name
+    momentum = config.sector.momentum
+    wave = None if momentum is None else momenta.resolve(lattice, momentum)
+    shifts = [row for row in symmetry.translation_generators(lattice) if row is not None]
+    if momentum is not None and not all(is_invariant(terms, row) for row in shifts):
+        raise ConfigError(f"sector.momentum = {momentum!r}: {name!r} is not invariant under the translations")
+    if (irrep := config.sector.point_group) is not None:
+        group = symmetry.point_group(lattice, wave)
+        if not all(is_invariant(terms, row) for row in group.permutations):
+            raise ConfigError(f"sector.point_group = {irrep!r}: {name!r} is not invariant under {group.name}")
+    if (flip := config.sector.spin_flip) is not None and not is_flip_invariant(terms):
+        raise ConfigError(f"sector.spin_flip = {flip:+d}: {name!r} changes when every spin is flipped")

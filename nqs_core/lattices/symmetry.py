@@ -45,6 +45,14 @@ def little(lattice: Lattice, momentum: Sequence[int] | str | None) -> dict[str, 
     return {"name": group.name, "irreps": list(group.irreps)}
 
 
+def translation_generators(lattice: Lattice) -> list[np.ndarray | None]:
+    """The shift by one cell along each axis as a permutation of the sites; None where it is the identity."""
+    counts = [n if periodic else 1 for n, periodic in zip(lattice.extent, lattice.periodicity, strict=True)]
+    rows = lattice.translations().reshape(*counts, lattice.n_sites)
+    unit = np.eye(len(counts), dtype=int)
+    return [rows[tuple(unit[axis])] if count > 1 else None for axis, count in enumerate(counts)]
+
+
 def resolve(group: Group, irrep: str) -> str:
     """The name of an irrep in the group; "A1" is the trivial irrep of every group.
 

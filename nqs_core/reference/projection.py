@@ -43,7 +43,7 @@ def projection(lattice: Lattice, momentum: tuple[int, ...] | None, irrep: str | 
     """The projection on a momentum (None: all) and on an irrep of its little group (of the whole point group)."""
     shifts, parts = [], 1.0
     if momentum is not None:
-        for perm, m, length in zip(_generators(lattice), momentum, lattice.extent, strict=True):
+        for perm, m, length in zip(symmetry.translation_generators(lattice), momentum, lattice.extent, strict=True):
             if perm is not None:
                 phase = np.exp(-2j * np.pi * m / length)
                 shifts.append((perm, phase if 2 * m % length else phase.real, length))
@@ -62,14 +62,6 @@ def projection(lattice: Lattice, momentum: tuple[int, ...] | None, irrep: str | 
     elements = [(np.frombuffer(row, np.int32), w) for row, w in weights.items() if abs(w) > 1e-12]
     real = all(np.isrealobj(c) or c.imag == 0 for _, c, *_ in [*shifts, *elements])
     return Projection(shifts, elements, dimension, parts, 8 if real else 16)
-
-
-def _generators(lattice: Lattice) -> list[np.ndarray | None]:
-    """The shift by one cell along each axis as a permutation of the sites; None where it is the identity."""
-    counts = [n if periodic else 1 for n, periodic in zip(lattice.extent, lattice.periodicity, strict=True)]
-    rows = lattice.translations().reshape(*counts, lattice.n_sites)
-    unit = np.eye(len(counts), dtype=int)
-    return [rows[tuple(unit[axis])] if count > 1 else None for axis, count in enumerate(counts)]
 
 
 def require_invariant(
@@ -91,7 +83,7 @@ def require_invariant(
             raise ConfigError(message)
 
     if momentum is not None:
-        for perm in _generators(lattice):
+        for perm in symmetry.translation_generators(lattice):
             if perm is not None:
                 check(perm, "sector.momentum needs a Hamiltonian that is invariant under translations")
     if irrep is not None:

@@ -93,7 +93,7 @@ def test_flags_come_one_per_axis() -> None:
         ("lattice 'chain': length: Input should be at least 2 (given: '-3'); parameters: length", "lattice.length"),
         ("seed: Input should be a valid integer (given: 'x')", "seed"),
         ("sector.sz: 'tfim' does not conserve S^z", "sector.sz"),
-        ("sector.momentum = 'M' is not available for runs yet; allowed: sz", "sector.momentum"),
+        ("sector.momentum = 'M': labels of this lattice are Γ, X", "sector.momentum"),
     ],
 )  # fmt: skip
 def test_refusals_find_their_field(detail: str, where: str) -> None:

@@ -7,9 +7,19 @@ import numpy as np
 import pytest
 
 from nqs_core.ansatze.base import flip
-from nqs_core.operators import Terms, compile, conserves_sz, masks, to_dense, to_sparse
+from nqs_core.operators import (
+    Terms,
+    compile,
+    conserves_sz,
+    is_flip_invariant,
+    is_invariant,
+    masks,
+    to_dense,
+    to_sparse,
+)
 from nqs_core.sector import Sector
 from tests.nqs_core import kron
+from tests.nqs_core.systems import dense
 
 
 def matrix_of(operator, n):
@@ -123,3 +133,27 @@ def test_bad_strings_are_refused(terms, message):
         compile([terms], 3)
     with pytest.raises(ValueError, match=message):
         masks([terms], 3)
+
+
+@pytest.mark.parametrize("name", ["shift", "reflection", "swap"])
+def test_invariance_is_that_of_the_matrix(name):
+    n = 4
+    terms = (
+        Terms("ZZ", np.array([[0, 1], [1, 2], [2, 3], [3, 0]]), 1.0),
+        Terms("XY", np.array([[0, 2]]), 0.5),
+        Terms("YX", np.array([[0, 2]]), 0.5),
+        Terms("X", np.array([[1], [3]]), np.array([0.3, 0.3])),
+    )
+    perm = {"shift": [3, 0, 1, 2], "reflection": [0, 3, 2, 1], "swap": [1, 0, 2, 3]}[name]
+    index = np.arange(2**n)
+    moved = sum(((index >> source) & 1) << site for site, source in enumerate(perm))
+    matrix = dense(terms, n)
+    assert is_invariant(terms, np.array(perm, np.int32)) == np.allclose(matrix[np.ix_(moved, moved)], matrix)
+    assert is_invariant(terms, np.array(perm, np.int32)) == (name == "reflection")
+
+
+@pytest.mark.parametrize(("letters", "even"), [("ZZ", True), ("X", True), ("XYZ", True), ("Z", False), ("XY", False)])
+def test_the_flip_of_all_spins_is_that_of_the_matrix(letters, even):
+    terms = (Terms(letters, np.arange(len(letters))[None, :], 0.7),)
+    matrix = dense(terms, 3)
+    assert is_flip_invariant(terms) == even == np.allclose(matrix[::-1, ::-1], matrix)

@@ -1,5 +1,8 @@
 """What is refused, and with which sentence."""
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from nqs_core import problem
@@ -17,7 +20,14 @@ from tests.nqs_core.systems import config
         ({"hamiltonian": {"name": "tfim", "params": {"h": "1"}}}, "h: Input should be a valid number"),
         ({"n_states": 3}, "n_states = 3 is not available yet"),
         ({"init_from": {"run": "x"}}, "init_from"),
-        ({"sector": {"momentum": [1]}}, "sector.momentum"),
+        ({"sector": {"momentum": [1, 0]}}, "sector.momentum"),
+        ({"sector": {"momentum": [1]}, "hamiltonian": {"name": "spin_glass"}}, "'spin_glass' is not invariant under"),
+        ({"sector": {"point_group": "E"}}, "irreps of Cs are A', A''"),
+        ({"sector": {"spin_flip": 1}, "hamiltonian": {"name": "tfim", "params": {"h_z": 0.1}}}, "spin_flip = +1"),
+        (
+            {"sector": {"momentum": [1]}, "ansatz": {"name": "arnn"}, "sampler": {"name": "autoregressive"}},
+            "not from its projection",
+        ),
         ({"sector": {"sz": 0}}, "'tfim' does not conserve"),
         ({"sector": {"sz": 0.5}, "hamiltonian": {"name": "heisenberg"}}, "sector.sz = 0.5 is not possible"),
         ({"sampler": {"name": "autoregressive"}}, "needs an autoregressive ansatz (arnn)"),
@@ -74,3 +84,22 @@ def test_a_positive_ansatz_on_a_sign_problem_is_warned_of():
     assert problem.warnings(problem.build(config(hamiltonian=rotated, **exact))) == []
     signed = {"name": "rbm", "params": {"complex": True}}
     assert problem.warnings(problem.build(config(hamiltonian=heisenberg, ansatz=signed, **exact))) == []
+
+
+def test_a_projected_network_is_sampled_by_metropolis():
+    built = problem.build(config(ansatz={"name": "arnn"}, sampler=None, sector={"momentum": [1]}))
+    assert built.config is not None
+    assert built.config.sampler is not None
+    assert built.config.sampler.name == "metropolis"
+    assert built.ansatz.signed
+
+
+def test_a_run_and_its_reference_mean_the_same_states():
+    ring = {"lattice": {"name": "chain", "params": {"length": 6}}}
+    built = problem.build(config(**ring, sector={"momentum": [2], "spin_flip": -1}, ansatz={"name": "jastrow"}))
+    params = built.ansatz.init(jax.random.key(1))
+    states = built.sector.enumerate()
+    psi = np.exp(np.asarray(jax.vmap(lambda s: built.ansatz.log_psi(params, s))(jnp.asarray(states)), complex))
+    shifted = psi[[int(np.flatnonzero((states == np.roll(s, 1)).all(axis=1))[0]) for s in states]]  # Ψ(t σ)
+    assert np.allclose(shifted, psi * np.exp(-2j * np.pi * 2 / 6))
+    assert np.allclose(psi[::-1], -psi)  # the complement of state k is state 2^n - 1 - k
