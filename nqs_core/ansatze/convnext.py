@@ -7,7 +7,7 @@ from jaxtyping import Array, Inexact
 
 from nqs_core.ansatze.base import FullForward, LocalUpdates
 from nqs_core.ansatze.grid import CellNetwork, require_cells, require_odd, require_patch
-from nqs_core.ansatze.layers import Convolution, LogCoshHead, ResponseNorm, dense, dtype_of, gelu, layer_norm
+from nqs_core.ansatze.layers import DepthwiseConvolution, LogCoshHead, ResponseNorm, dense, dtype_of, gelu, layer_norm
 from nqs_core.ansatze.windows import StagedNet, windows_where_they_pay
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
@@ -27,7 +27,7 @@ class _Net(StagedNet):
     def setup(self) -> None:
         kernel, blocks = (self.kernel,) * len(self.periodicity), range(self.blocks)
         self.embed = dense(self.channels, self.dtype, use_bias=False)
-        self.convs = [Convolution(self.channels, kernel, self.dtype, depthwise=True) for _ in blocks]
+        self.convs = [DepthwiseConvolution(kernel, self.dtype) for _ in blocks]
         self.norms = [layer_norm(self.dtype) for _ in blocks]
         self.expand = [dense(self.expansion * self.channels, self.dtype) for _ in blocks]
         self.responses = [ResponseNorm(self.dtype) for _ in blocks] if self.response_norm else []

@@ -1,5 +1,6 @@
 """What several networks share: types of numbers, activations, layers and heads."""
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -60,13 +61,12 @@ def small(width: float = 0.01) -> Callable[..., Array]:
 class Convolution(nn.Module):
     """y_r = Σ_d K_d x_{r+d} + b over the cells of a lattice or of a window, where all x_{r+d} are known.
 
-    `depthwise`: every channel has a filter of its own. x: (*cells, channels), with the cells around already.
+    x: (*cells, channels), with the cells around already.
     """
 
     features: int
     kernel: tuple[int, ...]
     dtype: Any
-    depthwise: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "*wider n_in"]) -> Float[Array, "*extent n_out"]:
@@ -74,12 +74,35 @@ class Convolution(nn.Module):
             self.features,
             self.kernel,
             padding="VALID",
-            feature_group_count=self.features if self.depthwise else 1,
             dtype=self.dtype,
             param_dtype=self.dtype,
             precision="highest",
             name="conv",
         )(x)
+
+
+class DepthwiseConvolution(nn.Module):
+    """`Convolution` with a filter of its own for every channel: y_r = Σ_d K_d * x_{r+d} + b, elementwise.
+
+    As a sum over shifts: XLA's grouped convolutions are slow on a CPU.
+    """
+
+    kernel: tuple[int, ...]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*wider n"]) -> Float[Array, "*extent n"]:
+        n = x.shape[-1]
+        width = 1 / math.prod(self.kernel) ** 0.5
+        kernel = self.param("kernel", nn.initializers.normal(width), (*self.kernel, n), self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (n,), self.dtype)
+        sizes = [length - k + 1 for length, k in zip(x.shape, self.kernel, strict=False)]
+        along = (1,) * len(self.kernel)
+        out = jnp.broadcast_to(bias.reshape(*along, n), (*sizes, n))
+        for d in itertools.product(*map(range, self.kernel)):
+            window = tuple(slice(start, start + size) for start, size in zip(d, sizes, strict=True))
+            out = out + x[window] * kernel[d].reshape(*along, n)
+        return out
 
 
 class ResponseNorm(nn.Module):

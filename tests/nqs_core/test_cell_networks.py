@@ -130,8 +130,7 @@ def test_convnext_by_hand():
     p = arrays(theta)
     sigma = np.array([1, -1, -1, 1, 1, -1], np.int8)
     x = sigma.reshape(3, 2) @ p["embed"]["kernel"]
-    kernel, bias = conv(p["convs_0"])
-    y = bias + sum(np.roll(x, -d, axis=0) * kernel[d + 1, 0] for d in (-1, 0, 1))
+    y = p["convs_0"]["bias"] + sum(np.roll(x, -d, axis=0) * p["convs_0"]["kernel"][d + 1] for d in (-1, 0, 1))
     y = gelu(normalised(y, **p["norms_0"]) @ p["expand_0"]["kernel"] + p["expand_0"]["bias"])
     x = x + y @ p["reduce_0"]["kernel"] + p["reduce_0"]["bias"]
     psi = head(p["last"], x.sum(0))
