@@ -67,8 +67,11 @@ def test_a_choice_of_observables_reaches_the_run(open_page: OpenPage, server: Se
     page.get_by_role("button", name="Observables: structure factor, every 7 steps").wait_for()
     wait_for_size(page, 6)
     expect(page.get_by_role("button", name="Launch")).to_be_enabled()
+    before = newest(server)["id"] if server.call("GET", "/api/runs")["total"] else ""
     page.get_by_role("button", name="Launch").click()
-    page.locator(".tabulator-row", has_text="tfim chain 6 · rbm").first.wait_for()
+    page.wait_for_function(
+        f"/run=[0-9a-f]/.test(location.search) && !location.search.includes('run={before[:8] or 0}')"
+    )
     run = newest(server)
     assert run["name"].startswith("tfim chain 6 · rbm")
     assert (run["config"]["observables"], run["config"]["observe_every"]) == (["structure_factor"], 7)
