@@ -1,6 +1,7 @@
 """Every registered component with every switch of its own thrown: what the generated tests run over."""
 
 import dataclasses
+import functools
 from typing import Any, Literal, get_args, get_origin
 
 import jax
@@ -52,7 +53,15 @@ def network(
     spec: Spec, n_sites: int = 6, sz: float | None = None, precision: str = "float64", spread: float = 0.3
 ) -> tuple[Any, Any]:
     """The ansatz on a ring, with parameters moved away from their start by `spread`, so that ψ is peaked."""
-    ansatz = ANSATZE.build(spec, lattice=chain(n_sites), sector=Sector(n_sites, sz), precision=precision)
+    return _network(spec.model_dump_json(), n_sites, sz, precision, spread)
+
+
+@functools.lru_cache(maxsize=256)
+def _network(spec: str, n_sites: int, sz: float | None, precision: str, spread: float) -> tuple[Any, Any]:
+    """Made once for all tests: starting a network takes longer than asking it."""
+    ansatz = ANSATZE.build(
+        Spec.model_validate_json(spec), lattice=chain(n_sites), sector=Sector(n_sites, sz), precision=precision
+    )
     return ansatz, moved(jax.jit(ansatz.init)(jax.random.key(1)), spread)
 
 
