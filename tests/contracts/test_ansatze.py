@@ -144,7 +144,7 @@ def test_gradient_equals_finite_differences_of_the_exact_energy(spec):
         return jnp.sum(weights * e_loc).real, weights, e_loc
 
     _, weights, e_loc = energy(params)
-    gradient = ravel_pytree(force(ansatz, params, sigma, weights, e_loc))[0]
+    gradient = ravel_pytree(jax.jit(partial(force, ansatz))(params, sigma, weights, e_loc))[0]
     flat, unravel = ravel_pytree(params)
     for k in range(3):
         direction = jax.random.normal(jax.random.key(k), flat.shape, flat.dtype)
@@ -167,5 +167,5 @@ def test_the_start_is_close_to_uniform(spec):
     """A fresh network must not freeze chains before the first step."""
     ansatz = ANSATZE.build(spec, lattice=chain(10), sector=Sector(10), precision="float32")
     sigma = Sector(10).random(jax.random.key(3), 200)
-    log_psi = full(ansatz, ansatz.init(jax.random.key(0)), sigma)
+    log_psi = full(ansatz, jax.jit(ansatz.init)(jax.random.key(0)), sigma)
     assert np.std(log_psi.real) < 2
