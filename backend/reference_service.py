@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pydantic import Field
 from sqlalchemy import Engine
 
 from backend import references, store
@@ -17,7 +18,7 @@ from nqs_core.reference import system
 class Question(System):
     """A system, and which of its levels is asked for."""
 
-    level: int = 0
+    level: int = Field(0, ge=0, le=1000)
 
 
 class ReferenceService:

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import secrets
 import threading
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from nqs_core.lattices.drawing import draw
 from nqs_core.lattices.symmetry import little
 
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+INTEGERS = re.compile(r"\s*-?[0-9]+\s*(,\s*-?[0-9]+\s*)*")
 REMEMBERED = 256  # validated configurations
 
 
@@ -86,9 +88,8 @@ class Service:
         lattice = catalog.REGISTRIES["lattice"].build(checked_spec("lattice", body))
         found = draw(lattice)
         if momentum:
-            words = momentum.split(",")
-            whole = all(word.strip().lstrip("-").isdecimal() for word in words)
-            found["little"] = little(lattice, [int(word) for word in words] if whole else momentum)
+            whole = INTEGERS.fullmatch(momentum)
+            found["little"] = little(lattice, [int(word) for word in momentum.split(",")] if whole else momentum)
         return found
 
     def validate(self, body: Any) -> dict[str, Any]:
@@ -183,8 +184,15 @@ class Service:
         return self.run(run_id)
 
     def clone(self, run_id: str, patch: Any, *, idem_key: str | None = None) -> dict[str, Any]:
-        """Queue a run with the same configuration, changed by a JSON merge patch (RFC 7396)."""
-        config = self.run(run_id)["config"]
+        """Queue a run with the same configuration, changed by a JSON merge patch (RFC 7396).
+
+        Raises:
+            StateError: it is the computation of a reference.
+        """
+        run = self.run(run_id)
+        if run["kind"] in ("dmrg", "exact"):
+            raise StateError(f"a job of kind {run['kind']} cannot be cloned; compute the reference once more")
+        config = run["config"]
         if not isinstance(patch, dict):
             raise Invalid([("", "the patch must be a JSON object")])
         for family in SPECS:
@@ -205,8 +213,8 @@ class Service:
             raise StateError(f"the run {what}; only a run that has ended can be measured again")
         if not store.checkpoint_hashes(self.engine, run_id):
             raise StateError("the run has no checkpoint yet: there is nothing to measure")
-        seed = (run["config"]["seed"] + 1 + len(run["measurements"])) % 2**32
-        change = {"observables": job.observables, "measure": job.samples, "seed": seed}
+        # Counting the measurements would repeat the random numbers of one that is left when another is deleted.
+        change = {"observables": job.observables, "measure": job.samples, "seed": secrets.randbelow(2**32)}
         checked_config = self.validate({**run["config"], **change})["config"]
         new = store.submit(
             self.engine,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from nqs_core.errors import ConfigError
 
@@ -17,6 +17,8 @@ def _printable(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Stated = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_printable)]
+Quantum = Annotated[int, Field(ge=-(2**31), le=2**31)]  # beyond 64 bits no database and no JSON encoder takes them
 
 
 class _Strict(BaseModel):
@@ -37,7 +39,7 @@ class SectorConfig(_Strict):
     """
 
     sz: float | None = Field(None, description="Total magnetisation S^z; exchange moves or masked sampling keep it.")
-    momentum: list[int] | str | None = Field(None, description="Momentum as integers m_a or a label such as 'M'.")
+    momentum: list[Quantum] | Text | None = Field(None, description="Momentum as integers m_a or a label such as 'M'.")
     point_group: Text | None = Field(None, description="Irrep of the point group, such as A1.")
     spin_flip: Literal[1, -1] | None = Field(None, description="Eigenvalue of the flip of all spins.")
 
@@ -106,8 +108,8 @@ class OwnReference(System):
     bound: Literal["exact", "estimate", "upper"] = Field(
         title="Kind", description="exact; estimate: may lie on either side; upper: a variational energy."
     )
-    method: Text = Field(min_length=1, title="Method", description="Such as QMC or DMRG.")
-    source: Text = Field(min_length=3, title="Source", description="Who found it: authors, journal, year, or a link.")
+    method: Stated = Field(min_length=1, title="Method", description="Such as QMC or DMRG.")
+    source: Stated = Field(min_length=3, title="Source", description="Who found it: authors, journal, year, or a link.")
     url: Text = Field("", title="Link", description="Where it can be read.")
     licence: Text = Field("", title="Licence", description="Under which it may be passed on.")
     note: Text = Field("", title="Note", description="Whatever else should be known.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -158,11 +159,13 @@ def add(engine: Engine, own: OwnReference, system: tuple[str, str]) -> dict[str,
     """Store a user's energy in canonical form, and return its row. `system`: canonical key and sector label.
 
     Raises:
-        ConfigError: this very energy is in the table already.
+        ConfigError: this very energy is in the table already, or it is too large in canonical units.
     """
     kind = "not given" if own.uncertainty is None else "standard error"
     about = (own.energy, own.method, own.bound, own.uncertainty, kind, own.source, system[1], own.level, system[0])
     row = as_row(Reference(*about), own)
+    if not all(math.isfinite(row[name] or 0.0) for name in ("energy", "energy_per_site", "uncertainty")):
+        raise ConfigError(f"energy {own.energy:g} in the units of this Hamiltonian is beyond double precision")
     identity = {name: row[name] for name in ("key", "sector", "level", "method", "energy", "source")}
     row |= {name: getattr(own, name) or None for name in ("url", "licence", "note")}
     row |= {"origin": "user", "content_hash": digest(identity | {"origin": "user"}), "created": time.time()}

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from backend.problems import JSON
@@ -43,7 +43,7 @@ def add(do: Serve, body: Body) -> JSON:
 
 
 @router.delete("/{row_id}", status_code=204)
-def remove(do: Serve, row_id: int) -> Response:
+def remove(do: Serve, row_id: Annotated[int, Path(ge=0, le=2**53)]) -> Response:
     """Delete a row that is not shipped."""
     do.references.remove(row_id)
     return Response(status_code=204)

@@ -169,8 +169,8 @@ def list_runs(
     for word in (search or "").split():
         fields = (runs.c.name, runs.c.notes, sa.cast(runs.c.tags, sa.Text), runs.c.id)
         where.append(sa.or_(*[field.icontains(word, autoescape=True) for field in fields]))
-    if kind != "any":
-        where.append(runs.c.kind.in_(kind.split(",")))
+    if "any" not in (kinds := kind.split(",")):
+        where.append(runs.c.kind.in_(kinds))
     if state:
         where.append(runs.c.state.in_(state.split(",") if isinstance(state, str) else list(state)))
     if tag:

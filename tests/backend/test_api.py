@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from backend import store
+from backend import models, store
 from backend.main import create_app
 from backend.service import merge
 from backend.settings import Settings
@@ -406,7 +406,8 @@ def test_a_lattice_is_drawn_with_its_symmetries(api: httpx.Client) -> None:
     assert api.post("/api/lattice?momentum=1,0", json=square).json()["little"]["irreps"]
     for bad in ({"name": "circle"}, {"name": "square", "params": {"extent": [0, 4]}}):
         assert api.post("/api/lattice", json=bad).status_code == 422
-    assert api.post("/api/lattice?momentum=Q", json=square).status_code == 422
+    for momentum in ("Q", "--1", "1,--2", "1,"):
+        assert api.post("/api/lattice", params={"momentum": momentum}, json=square).status_code == 422
 
 
 def test_only_a_run_that_has_ended_and_left_a_checkpoint_is_measured_again(api: httpx.Client) -> None:
@@ -415,6 +416,23 @@ def test_only_a_run_that_has_ended_and_left_a_checkpoint_is_measured_again(api: 
         answer = api.post(f"/api/runs/{run}/measure", json=body)
         assert (answer.status_code, "no checkpoint" in answer.json()["detail"]) == (409, True)
     assert api.post(f"/api/runs/{run}/measure", json={"samples": 0}).status_code == 422
+
+
+def test_measurements_of_a_run_never_share_their_random_numbers(api: httpx.Client, engine: Engine) -> None:
+    run = submit(api)
+    api.post(f"/api/runs/{run}/stop")
+    with engine.begin() as connection:
+        saved = {"run_id": run, "step": 1, "attempt": 1, "path": "1", "bytes": 1, "sha256": "0", "t": 0.0}
+        connection.execute(models.checkpoints.insert(), saved)
+
+    def measured() -> dict[str, Any]:
+        answer = api.post(f"/api/runs/{run}/measure", json={})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    first, second = measured(), measured()
+    assert api.delete(f"/api/runs/{first['id']}").status_code == 204
+    assert len({job["config"]["seed"] for job in (first, second, measured())}) == 3
 
 
 def test_too_few_steps_are_not_extrapolated(api: httpx.Client) -> None:

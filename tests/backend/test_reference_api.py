@@ -79,6 +79,8 @@ def test_an_own_energy_reaches_the_runs_of_its_system_and_leaves_with_its_row(ap
     ("change", "where"),
     [
         ({"source": ""}, "source"),
+        ({"source": "   "}, "source"),
+        ({"method": " "}, "method"),
         ({"energy": None}, "energy"),
         ({"uncertainty": -1.0}, "uncertainty"),
         ({"bound": "true"}, "bound"),
@@ -91,6 +93,30 @@ def test_an_own_energy_with_a_fault_is_refused_where_it_lies(
     answer = api.post("/api/references", json={**LARGE, **OWN, **change})
     assert answer.status_code == 422
     assert [error["where"] for error in answer.json()["errors"]] == [where]
+
+
+def test_an_own_energy_stays_a_number_in_canonical_units(api: httpx.Client) -> None:
+    system = {**RING, "hamiltonian": {"name": "tfim", "params": {"J": 1e-6}}}
+    answer = api.post("/api/references", json={**system, **OWN, "energy": -1e308})
+    assert (answer.status_code, "double precision" in answer.json()["detail"]) == (422, True)
+
+
+def test_numbers_beyond_64_bits_are_refused(api: httpx.Client) -> None:
+    far = {**RING, "sector": {"momentum": [10**30]}}
+    for path in ("validate", "runs", "references/match", "references/estimate", "references/compute"):
+        assert api.post(f"/api/{path}", json=far).status_code == 422, path
+    for level in (10**30, -1):
+        assert api.post("/api/references/match", json={**RING, "level": level}).status_code == 422
+    assert api.delete(f"/api/references/{10**30}").status_code == 422
+
+
+def test_a_job_is_not_cloned_as_a_run(api: httpx.Client) -> None:
+    job = api.post("/api/references/compute", json={**RING, "method": "exact"}).json()["id"]
+    answer = api.post(f"/api/runs/{job}/clone", json={})
+    assert (answer.status_code, "cannot be cloned" in answer.json()["detail"]) == (409, True)
+    listed = api.get("/api/runs", params={"kind": "any,vmc", "limit": 1000}).json()["runs"]
+    assert job in {run["id"] for run in listed}
+    assert api.delete(f"/api/runs/{job}").status_code == 204
 
 
 def test_shipped_rows_stay(api: httpx.Client) -> None:
