@@ -1,5 +1,6 @@
 """Closed forms and integrable models: exact at any size."""
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import scipy.linalg
 
 from nqs_core.hamiltonians import J1J2, XXZ, Hamiltonian, Heisenberg, TransverseFieldIsing
 from nqs_core.lattices import Chain
+from nqs_core.lattices.crystal import freeze
 
 FREE_FERMIONS = "P. Pfeuty, Ann. Phys. 57, 79 (1970), doi:10.1016/0003-4916(70)90270-8"
 FREE_EXCHANGE = "E. Lieb, T. Schultz and D. Mattis, Ann. Phys. 16, 407 (1961), doi:10.1016/0003-4916(61)90115-4"
@@ -57,6 +59,7 @@ def _is_dimerised(model: J1J2, n: int, ring: bool) -> bool:
     return bool(model.J1 > 0 and 2 * model.J2 == model.J1) and n % 2 == 0 and not (ring and n == 4)
 
 
+@functools.lru_cache(maxsize=64)
 def tfim_ring(n: int, J: float, h: float, levels: int) -> np.ndarray:
     """-J Σ σᶻσᶻ - h Σ σˣ on a ring of n > 2: quasi-particles ε(q) = 2 √(J² + h² - 2 J h cos q) in both fermion sectors.
 
@@ -71,9 +74,10 @@ def tfim_ring(n: int, J: float, h: float, levels: int) -> np.ndarray:
         energy = 2 * np.sqrt(np.maximum(J * J + h * h - 2 * J * h * np.cos(q), 0.0))
         energy = np.where(doubled == 0, 2 * (h - J), np.where(doubled == n, 2 * (h + J), energy))
         found.append(_lowest(energy, -energy.sum() / 2, levels, odd))
-    return np.sort(np.concatenate(found))[:levels]
+    return freeze(np.sort(np.concatenate(found))[:levels])
 
 
+@functools.lru_cache(maxsize=64)
 def tfim_open(n: int, J: float, h: float, levels: int) -> np.ndarray:
     """The open chain: quasi-particle energies are twice the singular values of the bidiagonal matrix with h and J."""
     # ± the singular values are the eigenvalues of the zero-diagonal tridiagonal matrix with h, J, h, ..., h beside it.
@@ -81,7 +85,7 @@ def tfim_open(n: int, J: float, h: float, levels: int) -> np.ndarray:
     beside[1::2] = J
     singular = np.maximum(scipy.linalg.eigh_tridiagonal(np.zeros(2 * n), beside, eigvals_only=True)[n:], 0.0)
     both = [_lowest(2 * singular, -singular.sum(), levels, odd) for odd in (False, True)]
-    return np.sort(np.concatenate(both))[:levels]
+    return freeze(np.sort(np.concatenate(both))[:levels])
 
 
 def _lowest(modes: np.ndarray, vacuum: float, levels: int, odd: bool) -> np.ndarray:
@@ -126,6 +130,7 @@ def _fillings(modes: np.ndarray, number: int, levels: int) -> np.ndarray:
     return modes[:first].sum() + sums[-1]
 
 
+@functools.lru_cache(maxsize=64)
 def heisenberg_ring(n: int) -> float:
     """Ground state energy of Σ S·S on a ring of even n > 2: logarithmic Bethe equations by Newton's method.
 

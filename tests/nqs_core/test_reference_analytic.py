@@ -147,3 +147,13 @@ def test_the_analytic_rows_of_the_table_are_reproduced():
         assert found[row["level"]].energy == pytest.approx(row["energy"], rel=1e-12, abs=1e-11)
         compared += 1
     assert compared > 700
+
+
+def test_a_form_that_is_asked_for_with_every_key_press_is_evaluated_once():
+    for found in (analytic.tfim_open(6, 1.0, 0.7, 2), analytic.tfim_ring(6, 1.0, 0.7, 2)):
+        with pytest.raises(ValueError, match="read-only"):
+            found[0] = 0.0
+    assert analytic.tfim_open(6, 1.0, 0.7, 2) is analytic.tfim_open(6, 1.0, 0.7, 2)
+    before = analytic.heisenberg_ring.cache_info().misses
+    assert analytic.heisenberg_ring(12) == analytic.heisenberg_ring(12)
+    assert analytic.heisenberg_ring.cache_info().misses <= before + 1
