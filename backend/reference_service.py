@@ -45,6 +45,8 @@ class ReferenceService:
         """Store an energy that a user knows; every run of its system gets its best reference anew."""
         own = checked(OwnReference, body)
         system(own)
+        if why := references.contradiction(self.engine, own):
+            raise Invalid([("energy", why)])
         about = references.system_of(own)
         row = references.add(self.engine, own, about)
         references.refresh(self.engine, about[0])

@@ -123,6 +123,7 @@ class Service:
     def submit(self, body: Any, *, idem_key: str | None = None, cloned_from: str | None = None) -> dict[str, Any]:
         """Queue a run; the configuration is stored with every default, so that it means the same for ever."""
         checked = self.validate(body)
+        config = RunConfig.model_validate(checked["config"])
         run = store.submit(
             self.engine,
             checked["config"],
@@ -130,8 +131,9 @@ class Service:
             cloned_from=cloned_from,
             reference=checked["reference"],
             n_sites=checked["n_sites"],
-            system=references.system_of(RunConfig.model_validate(checked["config"])),
+            system=references.system_of(config),
         )
+        references.refresh_run(self.engine, run, config, checked["reference"])
         return self.run(run)
 
     def runs(self, **filters: Any) -> dict[str, Any]:
@@ -178,8 +180,14 @@ class Service:
         return self.run(run_id)
 
     def resume(self, run_id: str) -> dict[str, Any]:
-        """Queue a stopped or failed run again."""
-        self.run(run_id)
+        """Queue a stopped or failed run again.
+
+        Raises:
+            StateError: it is in another state, or a measurement of it is not done: that would meet a later checkpoint.
+        """
+        states = [job["state"] for job in self.run(run_id)["measurements"]]
+        if any(state in ("queued", *models.ACTIVE) for state in states):
+            raise StateError("a measurement of the run is not done; wait for it or stop it before resuming the run")
         store.request_resume(self.engine, run_id)
         return self.run(run_id)
 

@@ -110,7 +110,7 @@ class OwnReference(System):
     )
     method: Stated = Field(min_length=1, title="Method", description="Such as QMC or DMRG.")
     source: Stated = Field(min_length=3, title="Source", description="Who found it: authors, journal, year, or a link.")
-    url: Text = Field("", title="Link", description="Where it can be read.")
+    url: Text = Field("", pattern=r"^(https?://.*)?$", title="Link", description="Where it can be read.")
     licence: Text = Field("", title="Licence", description="Under which it may be passed on.")
     note: Text = Field("", title="Note", description="Whatever else should be known.")
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from nqs_core.ansatze import ANSATZE, Ansatz
 from nqs_core.ansatze.base import AutoregressiveAnsatz
-from nqs_core.ansatze.projected import project
+from nqs_core.ansatze.projected import Projected, project
 from nqs_core.config import RunConfig, Spec
 from nqs_core.errors import ConfigError, TooLargeError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
@@ -181,7 +181,8 @@ def memory_bytes(problem: Problem) -> int:
 def warnings(problem: Problem) -> list[str]:
     """What is allowed but probably not meant; evaluates a few matrix elements on the default device."""
     out = []
-    if not problem.ansatz.signed:
+    network = problem.ansatz.ansatz if isinstance(problem.ansatz, Projected) else problem.ansatz
+    if not network.signed:  # the characters of a projection alone do not make the signs of a ground state
         operator = compile(problem.hamiltonian.terms(), problem.n_sites)
         sigma = problem.sector.random(jax.random.key(0), 64)
         elements = jax.vmap(operator.mel)(sigma)

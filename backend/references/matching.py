@@ -15,10 +15,10 @@ from backend import store
 from backend.models import reference_energies
 from backend.references.table import SHOWN, keep, plain
 from backend.store import reading
-from nqs_core.config import RunConfig, System, parse_as
+from nqs_core.config import OwnReference, RunConfig, System, parse_as
 from nqs_core.errors import NQSError, TooLargeError
 from nqs_core.reference import FAILURES, Reference, compute, estimate, sentence, verdict
-from nqs_core.reference.literature import as_reference, best, bracket, nearest
+from nqs_core.reference.literature import as_reference, as_row, best, bracket, nearest
 from nqs_core.reference.matching import Fields, canonical, ground_sectors, key, sector_label
 
 LOG = logging.getLogger("spinscope.references")
@@ -32,18 +32,21 @@ def system_of(system: System) -> tuple[str, str]:
     return key(canonical(system)[0]), sector_label(system)
 
 
-def match(engine: Engine, config: System) -> dict[str, Any] | None:
+def match(engine: Engine, config: System, *, save: bool = False) -> dict[str, Any] | None:
     """The best reference of a run: from the table, else by a closed form or a diagonalisation that takes no time.
 
     The energy is a total in the run's own units; None if nothing is known. A computation that fails must not keep
-    anybody from submitting a run.
+    anybody from submitting a run. With `save` what was diagonalised goes into the table.
     """
     found = None
     try:
         fields, factor = canonical(config)
         found = _in_table(engine, fields, factor, sector_label(config))
         if found is None or found.bound != "exact":
-            found = _computed(engine, config, fields) or found
+            known = _computed(config)
+            if save and known is not None and known.method != "analytic" and "hash" not in fields:
+                keep(engine, known, config)
+            found = known or found
     except FAILURES as error:
         LOG.warning("no reference was computed: %s: %.200s", type(error).__name__, error)
     return None if found is None else as_dict(found)
@@ -62,6 +65,8 @@ def judge(run: Mapping[str, Any]) -> dict[str, Any] | None:
     `kind` and `text` are those of `nqs_core.reference.verdict`.
     """
     known, energy, error = run["reference"], run["energy"], run["energy_error"]
+    if run.get("kind", "vmc") not in ("vmc", "measure"):  # a job is a reference itself
+        return None
     if energy is None or known is None or known.get("energy") is None:
         return None
     texts = {name: known.get(name) or "" for name in ("method", "uncertainty_kind", "source", "sector", "key")}
@@ -77,12 +82,19 @@ def refresh(engine: Engine, system_key: str) -> None:
         if run["kind"] not in ("vmc", "measure"):  # a job is not judged by what it found itself
             continue
         try:
-            found = match(engine, parse_as(RunConfig, run["config"]))
+            found = match(engine, parse_as(RunConfig, run["config"]), save=True)
         except NQSError as error:  # one run of an earlier version must not spoil the others' reference
             LOG.info("run %s keeps its reference: %s", run["id"], error)
             continue
         if found != run["reference"]:
             store.set_reference(engine, run["id"], found)
+
+
+def refresh_run(engine: Engine, run_id: str, config: System, known: Mapping[str, Any] | None) -> None:
+    """Store what was computed for a run, and give it what became known since `known` was matched."""
+    found = match(engine, config, save=True)
+    if found != known:
+        store.set_reference(engine, run_id, found)
 
 
 def name_systems(engine: Engine) -> None:
@@ -99,7 +111,7 @@ def lookup(engine: Engine, system: System, level: int = 0) -> dict[str, Any]:
     fields, factor = canonical(system)
     sector = sector_label(system)
     rows = _family(engine, fields)
-    matches = best(rows, fields, sector, level)
+    matches = best(rows, fields, sector, level) or _cheap(system, level)
     near = [] if "hash" in fields else nearest(rows, fields, sector, level)
     between = None if "hash" in fields or level else bracket(rows, fields, sector)
     limits = None
@@ -120,6 +132,43 @@ def lookup(engine: Engine, system: System, level: int = 0) -> dict[str, Any]:
         "bracket": limits,
         "text": sentence(as_reference(matches[0], factor)) if matches else "no reference is known for this system",
     }
+
+
+def _cheap(system: System, level: int) -> list[dict[str, Any]]:
+    """What is known without a table, as a row that is not in it."""
+    try:
+        found = None if level else _computed(system)
+    except FAILURES as error:
+        LOG.info("no reference was computed: %s: %.200s", type(error).__name__, error)
+        found = None
+    about = {"id": None, "origin": "computed", "run_id": None, "created": None}
+    return [] if found is None else [about | as_row(found, system)]
+
+
+def contradiction(engine: Engine, own: OwnReference) -> str:
+    """Why an energy cannot be that of its level, as far as exact energies tell; empty where nothing speaks against it.
+
+    An upper bound may lie anywhere above the truth; an estimate counts with five times its uncertainty.
+    """
+    known = lookup(engine, own, own.level)
+    exact = [row for row in known["matches"] if row["bound"] == "exact" and row["origin"] != "user"]
+    low = high = None
+    if exact:
+        low = high = exact[0]["energy_run"]
+        said = f"the level is known exactly: {low:.12g} ({exact[0]['method']})"
+    elif known["bracket"] is not None:
+        low, high = known["bracket"]["lower"], known["bracket"]["upper"]
+        said = f"neighbours in {known['bracket']['coupling']} bound the level: {low:.8g} to " + (
+            "any energy" if high is None else f"{high:.8g}"
+        )
+    if low is None:
+        return ""
+    room = 1e-8 * max(1.0, abs(low)) + 5 * (own.uncertainty or 0.0)
+    if own.bound == "estimate" and own.uncertainty is None:
+        room = 0.05 * max(1.0, abs(low))
+    if own.energy < low - room or (own.bound != "upper" and high is not None and own.energy > high + room):
+        return f"energy {own.energy:.12g} contradicts what is known: {said}"
+    return ""
 
 
 def _value(row: Mapping[str, Any], coupling: str) -> float | None:
@@ -146,7 +195,7 @@ def _in_table(engine: Engine, fields: Fields, factor: float, sector: str) -> Ref
     return as_reference(ranked[0], factor) if ranked else None
 
 
-def _computed(engine: Engine, config: System, fields: Fields) -> Reference | None:
+def _computed(config: System) -> Reference | None:
     try:
         cost = estimate(config)
     except TooLargeError:
@@ -155,11 +204,7 @@ def _computed(engine: Engine, config: System, fields: Fields) -> Reference | Non
         return compute(config, method="analytic")[0]
     if cost.seconds > CHEAP_SECONDS:
         return None
-    if "hash" in fields:  # no canonical form: the table would fill with systems that nobody asks for again
-        return _remembered(config.model_dump_json(include={"lattice", "hamiltonian", "sector"}))
-    found = compute(config, method="exact")[0]
-    keep(engine, found, config)
-    return found
+    return _remembered(config.model_dump_json(include={"lattice", "hamiltonian", "sector"}))
 
 
 @functools.lru_cache(REMEMBERED)

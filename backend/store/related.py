@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from backend.models import ACTIVE, attempts, checkpoints, events, metrics, runs, snapshots
+from backend.models import ACTIVE, attempts, checkpoints, events, metrics, reference_series, runs, snapshots
 from backend.store.connect import reading
 from backend.store.runs import StateError, UnknownRunError, comparable, emit
 
@@ -106,7 +106,7 @@ def delete_run(engine: Engine, run_id: str, folder: Path | None) -> None:
             if part.state in ACTIVE:
                 raise StateError(f"a measurement of the run is {part.state}; stop it before deleting the run")
         gone = [run_id, *(part.id for part in parts)]
-        for table in DATA_TABLES:
+        for table in (*DATA_TABLES, reference_series):  # two series whose runs are gone would look like one
             connection.execute(sa.delete(table).where(table.c.run_id.in_(gone)))
         connection.execute(sa.delete(runs).where(runs.c.id.in_(gone)))
     if folder is not None:

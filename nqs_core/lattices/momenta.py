@@ -73,6 +73,8 @@ def resolve(lattice: Lattice, momentum: Sequence[int] | str) -> tuple[int, ...]:
     """
     if isinstance(momentum, str):
         held, name = labels(lattice), _SPELLINGS.get(momentum, momentum)
+        if len(lattice.extent) == 1 and name in ("π", "pi"):
+            name = "X"
         if name in held:
             return held[name]
         boundary = "".join("P" if periodic else "O" for periodic in lattice.periodicity)

@@ -61,13 +61,14 @@ def best(rows: Iterable[Row], fields: Fields, sector: str = "full", level: int =
     return sorted((r for r in rows if r["key"] == wanted and r["level"] == level and r["sector"] in sectors), key=_rank)
 
 
-def _rank(row: Row) -> tuple[int, float]:
+def _rank(row: Row) -> tuple[int, bool, float]:
+    own = row.get("origin") == "user"  # a number that a user added never hides a shipped or a computed one
     if row["bound"] == "exact":
-        return 0, row["uncertainty"] or 0.0
+        return 0, own, row["uncertainty"] or 0.0
     if row["bound"] == "estimate":
         sharp = row["method"] == "qmc" and row["uncertainty"] is not None
-        return (1 if sharp else 2), row["uncertainty"] or float("inf")
-    return 3, row["energy"]
+        return (1 if sharp else 2), own, row["uncertainty"] or float("inf")
+    return 3, False, row["energy"]
 
 
 def as_reference(row: Row, factor: float) -> Reference:

@@ -96,7 +96,7 @@ def test_an_own_energy_with_a_fault_is_refused_where_it_lies(
 
 
 def test_an_own_energy_stays_a_number_in_canonical_units(api: httpx.Client) -> None:
-    system = {**RING, "hamiltonian": {"name": "tfim", "params": {"J": 1e-6}}}
+    system = {**LARGE, "hamiltonian": {"name": "tfim", "params": {"J": 1e-6, "h": 1.0}}}
     answer = api.post("/api/references", json={**system, **OWN, "energy": -1e308})
     assert (answer.status_code, "double precision" in answer.json()["detail"]) == (422, True)
 
@@ -119,6 +119,28 @@ def test_a_job_is_not_cloned_as_a_run(api: httpx.Client) -> None:
     assert api.delete(f"/api/runs/{job}").status_code == 204
 
 
+@pytest.mark.parametrize(
+    ("system", "own", "refused"),
+    [
+        (RING, {"bound": "exact", "energy": 5.0, "uncertainty": None}, True),
+        (RING, {"bound": "upper", "energy": -30.0, "uncertainty": None}, True),
+        (RING, {"bound": "upper", "energy": -17.0, "uncertainty": None}, False),
+        (RING, {"bound": "estimate", "energy": -18.0, "uncertainty": 0.5}, False),
+        (LARGE, {"bound": "estimate", "energy": 5.0, "uncertainty": 0.5}, False),
+    ],
+)
+def test_an_own_energy_that_cannot_be_is_refused_and_none_hides_an_exact_one(
+    api: httpx.Client, system: dict[str, Any], own: dict[str, Any], refused: bool
+) -> None:
+    answer = api.post("/api/references", json={**system, **OWN, **own})
+    assert (answer.status_code, "contradicts" in answer.text) == ((422, True) if refused else (201, False))
+    if system == RING:
+        found = api.post("/api/references/match", json=RING).json()["matches"][0]
+        assert (found["bound"], found["origin"]) == ("exact", "shipped")
+    if not refused:
+        assert api.delete(f"/api/references/{answer.json()['id']}").status_code == 204
+
+
 def test_shipped_rows_stay(api: httpx.Client) -> None:
     row = known(api, origin="shipped", limit=1)[0][0]
     answer = api.delete(f"/api/references/{row['id']}")
@@ -135,10 +157,10 @@ def test_a_system_is_looked_up_in_its_own_units(api: httpx.Client) -> None:
     assert "exact" in found["text"]
 
 
-def test_where_nothing_matches_the_neighbours_bracket_the_energy(api: httpx.Client) -> None:
+def test_where_the_table_has_nothing_the_neighbours_bracket_the_energy(api: httpx.Client) -> None:
     system = {**RING, "hamiltonian": {"name": "tfim", "params": {"J": 2.0, "h": 1.3}}}
     found = api.post("/api/references/match", json=system).json()
-    assert found["matches"] == []
+    assert [row["id"] for row in found["matches"]] == [None]  # a closed form, which is in no table
     assert {near["coupling"] for near in found["nearest"]} == {"h"}
     assert all(near["value"] != pytest.approx(0.65) for near in found["nearest"])
     exact = reference.compute(parse_as(System, system))[0].energy

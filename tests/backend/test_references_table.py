@@ -26,6 +26,12 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    """Nothing is remembered of the systems of other tests."""
+    matching._remembered.cache_clear()
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the shipped data that a test may change."""
@@ -126,7 +132,9 @@ def test_a_published_upper_bound_is_labelled_as_one(engine: sa.Engine) -> None:
 def test_a_cheap_system_is_computed_and_kept(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     lattice = {"name": "square", "params": {"extent": [3, 2], "periodic": [True, False]}}
     run = config(lattice, {"name": "tfim", "params": {"J": -2.0, "h": 0.7}})
-    found = references.match(engine, run)
+    assert references.match(engine, run) is not None  # as somebody types
+    assert references.search(engine, origin="computed")[1] == 0
+    found = references.match(engine, run, save=True)
     assert found is not None
     assert found["energy"] == pytest.approx(compute(run)[0].energy, rel=1e-12)
     stored, total = references.search(engine, origin="computed")
@@ -136,6 +144,7 @@ def test_a_cheap_system_is_computed_and_kept(engine: sa.Engine, monkeypatch: pyt
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("it is in the table")
 
+    matching._remembered.cache_clear()
     monkeypatch.setattr(matching, "compute", never)
     again = references.match(engine, run)
     assert again is not None
