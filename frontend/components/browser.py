@@ -1,13 +1,14 @@
 """Two small components: what only the browser knows, and a formula."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import param
 from panel.custom import JSComponent
 
 ASSETS = pathlib.Path(__file__).parent / "assets"
+THEME = "theme"
 
 
 class Browser(JSComponent):
@@ -22,6 +23,18 @@ class Browser(JSComponent):
     def __init__(self, on_ready: Callable[[int, dict[str, str], dict[str, str]], None], **params: Any) -> None:
         super().__init__(**params)
         self._on_ready = on_ready
+        self._themed = False
+
+    def apply_theme(self, page: Any, local: Mapping[str, str]) -> None:
+        """Give `page` the theme that was chosen or is preferred, and remember what is chosen from now on."""
+        if local.get(THEME) in ("dark", "light"):
+            page.dark_theme = local[THEME] == "dark"
+        if not self._themed:
+            self._themed = True
+            page.param.watch(self._remember_theme, "dark_theme")
+
+    def _remember_theme(self, event: Any) -> None:
+        self.local = {THEME: "dark" if event.new else "light"}
 
     def _handle_msg(self, data: Any) -> None:
         width = int(data.get("width") or 0)

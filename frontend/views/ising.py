@@ -7,7 +7,7 @@ import panel_material_ui as pmui
 
 from frontend import theme
 from frontend.components import IsingLab
-from frontend.components.browser import Formula
+from frontend.components.browser import Browser, Formula
 
 MODEL = r"E(s) = -J \sum_{\langle ij \rangle} s_i s_j \;-\; h \sum_i s_i, \qquad s_i = \pm 1"
 RULE = r"p = \min\left(1,\; e^{-\Delta E / k_B T}\right)"
@@ -69,4 +69,6 @@ def page() -> Any:
     notes = theme.card(explanation(), title="What happens here, and what to try")
     # No sidebar: on a phone the sliders belong under the lattice.
     body = pn.Column(lab, notes, sizing_mode="stretch_width", margin=6)
-    return theme.page("/ising", [body], sidebar_variant="temporary")
+    browser = Browser(lambda width, local, session: pn.state.onload(lambda: browser.apply_theme(made, local)))
+    made = theme.page("/ising", [body], header=[browser], sidebar_variant="temporary")
+    return made

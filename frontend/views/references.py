@@ -20,7 +20,7 @@ from frontend.views.reference_form import ReferencePanel
 from frontend.views.reference_jobs import JobsPanel
 from frontend.views.reference_state import Jobs, ReferencesView
 from frontend.views.reference_table import ReferenceTable
-from frontend.views.runs import REFRESH_MS, STATUS_CSS, THEME, WIDE, status
+from frontend.views.runs import REFRESH_MS, STATUS_CSS, WIDE, status
 
 UNITS = {"S = σ/2": "spin", "σ": "pauli"}
 UNITS_HELP = "Heisenberg, XXZ and J₁–J₂ energies for spin operators S or Pauli matrices σ (4 times); Ising is always σ"
@@ -195,12 +195,7 @@ class ReferencesPage:
             return
         width, local = self._told
         self.page.sidebar_open = width >= WIDE
-        if local.get(THEME) in ("dark", "light"):
-            self.page.dark_theme = local[THEME] == "dark"
-        self.page.param.watch(self._remember_theme, "dark_theme")
-
-    def _remember_theme(self, event: Any) -> None:
-        self.browser.local = {THEME: "dark" if event.new else "light"}
+        self.browser.apply_theme(self.page, local)
 
 
 def page(hub: Hub, jobs: Jobs) -> Any:

@@ -20,7 +20,7 @@ from frontend.views.table import RunsTable
 
 WIDE = 900
 REFRESH_MS = 1000
-DRAFT, COLUMNS, THEME = "draft", "columns", "theme"
+DRAFT, COLUMNS = "draft", "columns"
 
 
 class RunsPage:
@@ -152,14 +152,9 @@ class RunsPage:
         width, local, session = self._told
         self.page.sidebar_open = width >= WIDE
         self.table.recall(local.get(COLUMNS, ""))
-        if local.get(THEME) in ("dark", "light"):
-            self.page.dark_theme = local[THEME] == "dark"
-        self.page.param.watch(self._remember_theme, "dark_theme")
+        self.browser.apply_theme(self.page, local)
         if draft := session.get(DRAFT):
             self.launch.restore(draft)
-
-    def _remember_theme(self, event: Any) -> None:
-        self.browser.local = {THEME: "dark" if event.new else "light"}
 
     def _remember_draft(self, draft: str) -> None:
         self.browser.session = {DRAFT: draft}

@@ -129,14 +129,14 @@ def faults() -> list[tuple[str, str]]:
 
 @pytest.fixture
 def open_page(chromium: Browser, server: Server, faults: list[tuple[str, str]]) -> Iterator[OpenPage]:
-    """open_page(path, width=, height=) -> the page, built up. Faults of any page fail the test at its end."""
+    """open_page(path, width=, height=, scheme=) -> the page, built up. Faults of any page fail the test at its end."""
     contexts = []
 
     def note(kind: str, text: str) -> None:
         faults.append((kind, text[:300]))
 
-    def open_(path: str = "/", *, width: int = 1440, height: int = 900) -> Page:
-        context = chromium.new_context(viewport={"width": width, "height": height})
+    def open_(path: str = "/", *, width: int = 1440, height: int = 900, scheme: Any = "light") -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()

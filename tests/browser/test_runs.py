@@ -131,6 +131,20 @@ def test_dark_theme_colours_page_and_charts(open_page: OpenPage, tiny: dict[str,
     page.wait_for_function(f"[...window.__charts].some({dark})")
 
 
+@pytest.mark.parametrize("path", ["/", "/references", "/ising"])
+def test_the_browsers_preference_holds_until_the_visitor_chooses(open_page: OpenPage, path: str) -> None:
+    page = open_page(path, scheme="dark")
+    surface = "getComputedStyle(document.documentElement).getPropertyValue('--panel-surface-color').trim()"
+    page.wait_for_function(f"{surface} === '#161b22'")
+    page.get_by_role("button", name="Toggle theme").click()
+    page.wait_for_function("localStorage.getItem('spinscope:theme') === 'light'")
+    page.reload()
+    page.wait_for_function(f"{surface} === '#ffffff'")
+    page.get_by_role("button", name="Toggle theme").wait_for()
+    page.wait_for_timeout(1000)  # a preference would be told by now
+    assert page.evaluate(surface) == "#ffffff"
+
+
 def test_rename_clone_compare_archive_delete(open_page: OpenPage, server: Server) -> None:
     for old in server.call("GET", "/api/runs?search=renamed")["runs"]:  # of an earlier round on the same server
         server.call("DELETE", f"/api/runs/{old['id']}")

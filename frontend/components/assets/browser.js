@@ -1,4 +1,4 @@
-// What only the browser knows: the width of the window, and what this visitor wants remembered.
+// What only the browser knows: the width of the window, and what this visitor wants remembered or prefers.
 
 const stores = { local: () => localStorage, session: () => sessionStorage };
 const PREFIX = "spinscope:";
@@ -30,6 +30,9 @@ export function render({ model, el }) {
   model.on("local", () => write("local", model.local));
   model.on("session", () => write("session", model.session));
   model.on("copy", () => navigator.clipboard?.writeText(location.href));
+  const local = read("local");
+  // Whoever has not chosen here has chosen for all pages.
+  local.theme ??= matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   // One message: the page is built up from it once.
-  model.send_msg({ width: window.innerWidth, local: read("local"), session: read("session") });
+  model.send_msg({ width: window.innerWidth, local, session: read("session") });
 }
