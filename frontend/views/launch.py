@@ -116,6 +116,8 @@ class LaunchPanel:
     def _on_change(self) -> None:
         if self._check is not None:
             self._check.cancel()
+        self._local_formula()
+        self.facts.object = CHECKING
         self._check = asyncio.get_running_loop().create_task(self._validate())
 
     def start(self) -> None:
@@ -135,7 +137,7 @@ class LaunchPanel:
                 values[name] = (
                     text.minus(f"{control.value:g}") if control.spec.kind in ("int", "float") else control.value
                 )
-            except ValueError:
+            except (TypeError, ValueError):
                 values[name] = f"\\mathrm{{{name}}}"
         try:
             self.formula.param.update(latex=text.tidy(template.format(**values).replace("−", "-")), visible=True)
@@ -235,7 +237,11 @@ def facts(answer: dict[str, Any]) -> str:
     return f"{size}<br>Reference E₀/N = <b>{energy}</b> ({html.escape(str(reference.get('method', '')))})"
 
 
-FACTS_CSS = ":host{font-size:12.5px;line-height:1.5;color:var(--panel-on-surface-color);opacity:.85}"
+CHECKING = "<span class='busy'>Checking…<br>&nbsp;</span>"  # as high as the answer: nothing below may jump
+FACTS_CSS = """
+:host{font-size:12.5px;line-height:1.5;color:var(--panel-on-surface-color);opacity:.85}
+.busy{opacity:.6}
+"""
 NOTES_CSS = """
 :host{font-size:12.5px;line-height:1.45;color:var(--panel-on-surface-color)}
 .note{padding:7px 10px;border-radius:6px;background:color-mix(in srgb,#d99a00 14%,transparent);margin-top:4px}
