@@ -219,7 +219,7 @@ def _export(args: argparse.Namespace) -> int:
     if len(found) != 1:
         how = "there is no run" if not found else f"{len(found)} runs have an id"
         raise CommandError(f"{how} that begins with {args.run!r} in {settings.data_dir}")
-    content = export.export(engine, found[0], args.format)[2]
+    content = export.export(engine, store.get_run(engine, found[0]["id"]) or found[0], args.format)[2]
     if args.out:
         write(args.out, content)
     else:

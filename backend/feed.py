@@ -277,8 +277,7 @@ class Hub:
         if run is None:
             status: dict[str, Any] = dict.fromkeys(STATUS) | {"id": topic.id, "state": "deleted"}
         else:
-            known = brief(run)
-            status = {name: known[name] for name in STATUS}
+            status = {name: run[name] for name in STATUS} | {"result": brief(run["result"])}
             topic.shape = topic.shape or lattice_shape(run)
         after = topic.curve.last
         news = status != topic.status or topic.version == 0

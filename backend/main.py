@@ -62,8 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     engine = await asyncio.to_thread(store.open_engine, settings.db_url)
-    await asyncio.to_thread(references.load, engine)
-    await asyncio.to_thread(references.name_systems, engine)
+    await asyncio.to_thread(references.start, engine)
     boot = uuid.uuid4().hex
     app.state.service = Service(settings, engine, boot)
     app.state.hub = Hub(engine, boot)

@@ -149,14 +149,13 @@ def current_rows(events: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     return dict(sorted(rows.items()))
 
 
-def brief(run: dict[str, Any]) -> dict[str, Any]:
-    """A run without the arrays of its result: lists and frames come often, and a map of pairs is large."""
-    result = run["result"]
+def brief(result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A result without its arrays: lists and frames come often, and a map of pairs is large."""
     if not result or "observables" not in result:
-        return run
+        return result
     scalars = {
         name: entry
         for name, entry in result["observables"].items()
         if not (isinstance(entry, dict) and isinstance(entry.get("mean"), list))
     }
-    return {**run, "result": {**result, "observables": scalars}}
+    return {**result, "observables": scalars}

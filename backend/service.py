@@ -59,6 +59,7 @@ class Service:
         self.references = ReferenceService(settings, engine)
         self._validated = functools.lru_cache(REMEMBERED)(self._validate)
         self._lock = threading.Lock()
+        self._briefs: dict[str, tuple[int, dict[str, Any] | None]] = {}  # last_seq and result without arrays
 
     @functools.cached_property
     def catalog(self) -> dict[str, Any]:
@@ -145,7 +146,19 @@ class Service:
             runs, total = store.list_runs(self.engine, **filters)
         except ValueError as error:
             raise Invalid([("sort", str(error))]) from None
-        return {"runs": [_judged(brief(run)) for run in runs], "total": total}
+        found = self._results(runs)
+        return {"runs": [_judged({**run, "result": found[run["id"]]}) for run in runs], "total": total}
+
+    def _results(self, runs: list[dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
+        """The results of runs without their arrays, each read once after the last event of its run."""
+        ended = [run for run in runs if run["state"] not in ("queued", *models.ACTIVE)]
+        new = [run["id"] for run in ended if self._briefs.get(run["id"], (None,))[0] != run["last_seq"]]
+        if new:
+            full = store.results(self.engine, new)
+            seen = {run["id"]: run["last_seq"] for run in ended}
+            self._briefs |= {run: (seen[run], brief(result)) for run, result in full.items()}
+        here = {run["id"]: self._briefs[run["id"]][1] for run in ended if run["id"] in self._briefs}
+        return {run["id"]: here.get(run["id"]) for run in runs}
 
     def run(self, run_id: str) -> dict[str, Any]:
         """One run.

@@ -7,9 +7,9 @@ from backend.references.matching import (
     judge,
     lookup,
     match,
-    name_systems,
     refresh,
     refresh_run,
+    start,
     system_of,
 )
 from backend.references.series import series_of
@@ -23,7 +23,6 @@ __all__ = [
     "load",
     "lookup",
     "match",
-    "name_systems",
     "plan_job",
     "record",
     "refresh",
@@ -31,5 +30,6 @@ __all__ = [
     "remove",
     "search",
     "series_of",
+    "start",
     "system_of",
 ]

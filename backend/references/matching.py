@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from backend import store
 from backend.models import reference_energies
-from backend.references.table import SHOWN, keep, plain
+from backend.references.table import SHOWN, keep, load, plain
 from backend.store import reading
 from nqs_core.config import OwnReference, RunConfig, System, parse_as
 from nqs_core.errors import NQSError, TooLargeError
@@ -97,7 +97,16 @@ def refresh_run(engine: Engine, run_id: str, config: System, known: Mapping[str,
         store.set_reference(engine, run_id, found)
 
 
-def name_systems(engine: Engine) -> None:
+def start(engine: Engine) -> None:
+    """Bring table and runs up to date: what an update of the program changed reaches the runs, too."""
+    changed = load(engine)
+    _name_systems(engine)
+    if changed:
+        for system_key in store.systems(engine):
+            refresh(engine, system_key)
+
+
+def _name_systems(engine: Engine) -> None:
     """Name the system of runs of earlier versions, which did not store it."""
     for run in store.without_system(engine):
         try:

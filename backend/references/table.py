@@ -32,12 +32,16 @@ FACETS = ("hamiltonian", "lattice", "method", "bound", "origin")
 SORTS = ("id", "key", "n_sites", "sector", "level", "method", "bound", "energy", "energy_per_site", "created", "source")
 
 
-def load(engine: Engine) -> None:
-    """Bring the shipped rows to the state of the files, in one transaction; other rows are left alone."""
+def load(engine: Engine) -> bool:
+    """Bring the shipped rows to the state of the files, in one transaction; other rows are left alone.
+
+    Whether an energy came or went.
+    """
     rows = [_typed(row) for row in _read("dmrg_series.csv")]
     with engine.begin() as connection:
-        _sync(connection, reference_energies, load_table(), {"created": time.time()})
+        changed = _sync(connection, reference_energies, load_table(), {"created": time.time()})
         _sync(connection, reference_series, rows, {})
+    return changed
 
 
 def _read(name: str) -> list[dict[str, str]]:
@@ -65,7 +69,7 @@ def digest(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(dict(row), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _sync(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], extra: dict[str, Any]) -> None:
+def _sync(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], extra: dict[str, Any]) -> bool:
     wanted = {digest(row): row for row in rows}
     query = sa.select(table.c.content_hash, table.c.origin)
     present = {row.content_hash: row.origin for row in connection.execute(query)}
@@ -79,6 +83,7 @@ def _sync(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, A
     ]
     if new:
         connection.execute(table.insert(), new)
+    return bool(gone or new)
 
 
 def search(

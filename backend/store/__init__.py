@@ -9,6 +9,7 @@ from backend.store.related import (
     same_system,
     set_reference,
     set_system,
+    systems,
     without_system,
 )
 from backend.store.runs import (
@@ -17,6 +18,7 @@ from backend.store.runs import (
     counts,
     get_run,
     list_runs,
+    results,
     submit,
     update_run,
 )
@@ -46,10 +48,12 @@ __all__ = [
     "reading",
     "request_resume",
     "request_stop",
+    "results",
     "same_system",
     "set_reference",
     "set_system",
     "submit",
+    "systems",
     "update_run",
     "without_system",
     "work",

@@ -35,6 +35,12 @@ def same_system(engine: Engine, key: str) -> list[dict[str, Any]]:
         return [{name: row[name] for name in _ALIKE} for row in connection.execute(query).mappings()]
 
 
+def systems(engine: Engine) -> list[str]:
+    """The canonical keys of all runs."""
+    with reading(engine) as connection:
+        return [row[0] for row in connection.execute(sa.select(runs.c.system_key).distinct()) if row[0] is not None]
+
+
 def without_system(engine: Engine) -> list[dict[str, Any]]:
     """The runs of earlier versions, which did not store their system."""
     query = sa.select(runs.c.id, runs.c.config).where(runs.c.system_key.is_(None))

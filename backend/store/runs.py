@@ -135,6 +135,16 @@ def comparable(reference: Mapping[str, Any] | None) -> float | None:
 _SELECT = sa.select(*[runs.c[name] for name in COLUMNS], _RELATIVE.label("relative_error"), _ETA.label("eta_seconds"))
 
 
+_LISTED = _SELECT.with_only_columns(*[column for column in _SELECT.selected_columns if column.name != "result"])
+
+
+def results(engine: Engine, run_ids: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+    """The results of runs, None where a run has none yet."""
+    with reading(engine) as connection:
+        found = connection.execute(sa.select(runs.c.id, runs.c.result).where(runs.c.id.in_(run_ids)))
+        return {row.id: row.result for row in found}
+
+
 def _as_dict(row: Any) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}  # orjson refuses SQLAlchemy's own kind of string
 
@@ -160,7 +170,8 @@ def list_runs(
 ) -> tuple[list[dict[str, Any]], int]:
     """A page of runs and the number of all that match. `sort` is a name in SORTS, with a leading '-' for descending.
 
-    `kind` is one of `models.KINDS`, several with commas between them, or "any".
+    `kind` is one of `models.KINDS`, several with commas between them, or "any". Results are left out, since they hold
+    maps and lists come often: `results` has them.
 
     Raises:
         ValueError: `sort` is not a known name.
@@ -182,7 +193,7 @@ def list_runs(
     if key not in SORTS:
         raise ValueError(f"cannot sort by {key[:40]!r}; choose one of {', '.join(SORTS)}")
     order = sa.desc(SORTS[key]) if descending else sa.asc(SORTS[key])
-    query = _SELECT.where(*where).order_by(order.nulls_last(), runs.c.created.desc(), runs.c.id)
+    query = _LISTED.where(*where).order_by(order.nulls_last(), runs.c.created.desc(), runs.c.id)
     with reading(engine) as connection:
         total = connection.execute(sa.select(sa.func.count()).select_from(runs).where(*where)).scalar_one()
         rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()

@@ -25,6 +25,7 @@ from nqs_core.reference.exact import MEMORY_LIMIT, Labels
 CHI = (25, 50, 100, 200)
 BUDGET = 3600.0  # CPU seconds of a series
 MAX_SITES, MAX_CHI = 512, 10_000
+MAX_COUPLINGS = 65_000  # of more than this not even the estimate is quick
 SAME = 1e-11  # error of a coupling below which the MPO is the Hamiltonian
 TICK_SECONDS = 0.2
 STOP_SECONDS = 1.5  # for the end after SIGTERM; then the process is killed
@@ -118,6 +119,8 @@ def plan(
     charge = dmrg_model.conserved(strings)
     start = dmrg_model.start(hamiltonian.lattice, order, strings, charge, labels, ground_sz)
     onsite, couplings = dmrg_model.operators(strings, charge)
+    if len(couplings) > MAX_COUPLINGS:
+        raise TooLargeError(f"DMRG is offered for up to {MAX_COUPLINGS} couplings; this system has {len(couplings)}")
     channels = _channels(n, strings, charge, dmrg_model.mpo_dimension(n, couplings))
     dimension = channels.dimension if channels else dmrg_model.mpo_dimension(n, couplings)
     seconds = tuple(_USUAL_SWEEPS * _sweep_seconds(n, c, dimension, charge) for c in chosen)

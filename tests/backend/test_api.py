@@ -439,3 +439,23 @@ def test_too_few_steps_are_not_extrapolated(api: httpx.Client) -> None:
     found = api.get(f"/api/runs/{submit(api)}/extrapolation").json()
     assert (found["accepted"], found["energy"], found["n_points"]) == (False, None, 0)
     assert "too few" in found["reason"]
+
+
+def test_lists_leave_out_the_arrays_of_results_and_see_new_ones(api: httpx.Client, engine: Engine) -> None:
+    for run in api.get("/api/runs", params={"state": "queued", "archived": "any", "kind": "any", "limit": 1000}).json()[
+        "runs"
+    ]:
+        api.post(f"/api/runs/{run['id']}/stop")
+    run = submit(api, name="maps")
+    assert store.claim_next(engine) == (run, 1)
+    assert store.claim_attempt(engine, run, 1, "token", pid=1, host="here", slot=None) is not None
+
+    def listed() -> dict[str, Any]:
+        return api.get("/api/runs", params={"search": "maps"}).json()["runs"][0]
+
+    assert listed()["result"] is None
+    observables = {"m": {"mean": 0.5, "error": 0.1}, "map": {"mean": [[1.0]], "error": [[0.0]]}}
+    assert store.finish(engine, run, 1, "token", "done", result={"energy": -1.0, "observables": observables})
+    for _ in range(2):
+        assert listed()["result"] == {"energy": -1.0, "observables": {"m": {"mean": 0.5, "error": 0.1}}}
+    assert api.get(f"/api/runs/{run}").json()["result"]["observables"] == observables

@@ -231,3 +231,15 @@ def test_search_and_page(engine: sa.Engine) -> None:
     page, _ = references.search(engine, limit=3, offset=2)
     assert page == everything[2:5]
     assert references.search(engine, key="nothing") == ([], 0)
+
+
+def test_rows_that_come_with_an_update_reach_the_runs(engine: sa.Engine) -> None:
+    run = chain(16, J=1.0, h=1.0)
+    system = references.system_of(run)
+    old = store.submit(engine, run.model_dump(mode="json"), system=system)
+    unnamed = store.submit(engine, run.model_dump(mode="json"))
+    references.start(engine)
+    for run_id in (old, unnamed):
+        found = store.get_run(engine, run_id)
+        assert found is not None
+        assert (found["system_key"], found["reference"]["bound"]) == (system[0], "exact")

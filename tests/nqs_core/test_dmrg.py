@@ -273,6 +273,12 @@ def test_refusals_come_before_the_start(case, chi, error, why):
         reference.plan_dmrg(config(*case), chi)
 
 
+def test_too_many_couplings_are_refused_before_they_are_compressed(monkeypatch):
+    monkeypatch.setattr(dmrg, "MAX_COUPLINGS", 100)
+    with pytest.raises(TooLargeError, match="up to 100 couplings; this system has 190"):
+        reference.plan_dmrg(config("all_to_all", {"size": 20}, "spin_glass", {}))
+
+
 def test_levels_and_a_missing_tenpy_are_refused(monkeypatch):
     system = config("chain", {"length": 8}, "tfim", {})
     with pytest.raises(ConfigError, match="levels = 2"):
