@@ -69,9 +69,10 @@ def judge(run: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     if energy is None or known is None or known.get("energy") is None:
         return None
-    texts = {name: known.get(name) or "" for name in ("method", "uncertainty_kind", "source", "sector", "key")}
-    about = {"energy": known["energy"], "bound": known["bound"], "uncertainty": known.get("uncertainty"), "level": 0}
-    reference = Reference(**about, **texts)
+    names = ("method", "uncertainty_kind", "source", "sector", "key")
+    about: dict[str, Any] = {name: known.get(name) or "" for name in names}
+    about |= {"energy": known["energy"], "bound": known["bound"], "uncertainty": known.get("uncertainty"), "level": 0}
+    reference = Reference(**about)
     found = verdict(energy, math.inf if error is None else error, reference)  # without an error bar all is possible
     return {"kind": found.kind, "text": found.text}
 
@@ -161,7 +162,6 @@ def contradiction(engine: Engine, own: OwnReference) -> str:
     """
     known = lookup(engine, own, own.level)
     exact = [row for row in known["matches"] if row["bound"] == "exact" and row["origin"] != "user"]
-    low = high = None
     if exact:
         low = high = exact[0]["energy_run"]
         said = f"the level is known exactly: {low:.12g} ({exact[0]['method']})"
@@ -170,7 +170,7 @@ def contradiction(engine: Engine, own: OwnReference) -> str:
         said = f"neighbours in {known['bracket']['coupling']} bound the level: {low:.8g} to " + (
             "any energy" if high is None else f"{high:.8g}"
         )
-    if low is None:
+    else:
         return ""
     room = 1e-8 * max(1.0, abs(low)) + 5 * (own.uncertainty or 0.0)
     if own.bound == "estimate" and own.uncertainty is None:

@@ -146,7 +146,9 @@ def test_invariance_is_that_of_the_matrix(name):
     )
     perm = {"shift": [3, 0, 1, 2], "reflection": [0, 3, 2, 1], "swap": [1, 0, 2, 3]}[name]
     index = np.arange(2**n)
-    moved = sum(((index >> source) & 1) << site for site, source in enumerate(perm))
+    moved = np.zeros_like(index)
+    for site, source in enumerate(perm):
+        moved |= ((index >> source) & 1) << site
     matrix = dense(terms, n)
     assert is_invariant(terms, np.array(perm, np.int32)) == np.allclose(matrix[np.ix_(moved, moved)], matrix)
     assert is_invariant(terms, np.array(perm, np.int32)) == (name == "reflection")
