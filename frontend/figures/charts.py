@@ -21,7 +21,7 @@ TABS: dict[str, tuple[str, tuple[Chart, ...]]] = {
         (Chart("acceptance", "Acceptance"), Chart("r_hat", "Split R̂"), Chart("ess", "Effective samples / samples"),
          Chart("step_seconds", "Time per step")),
     ),
-    "distribution": ("JSD", (Chart("jsd", "Jensen–Shannon divergence to exact |ψ|²"),)),
+    "distribution": ("JSD", (Chart("jsd", "JSD to exact |ψ|²"),)),
     "observables": ("Observables", ()),
     "compare": ("Compare", ()),
 }  # fmt: skip

@@ -48,12 +48,12 @@ def comparison(runs: Sequence[Run], slots: Mapping[str, int], scale: str = "site
     if not runs:
         return "<p>Tick runs in the table to compare them.</p>"
     head = _head(runs, slots)
-    unit = "per site" if scale == "site" else "total"
+    per = " per site" if scale == "site" else ""
     lines: list[tuple[str, list[str]]] = [
-        (f"Energy {unit}", [text.with_error(*text.per_site(r, scale)) for r in runs]),
-        ("Relative error", [text.small(r.get("relative_error"), 2) for r in runs]),
-        ("Variance", [text.small(r.get("variance"), 2) for r in runs]),
-        ("V-score", [text.small(r.get("v_score"), 2) for r in runs]),
+        (f"Energy{per} (J)", [text.with_error(*text.per_site(r, scale)) for r in runs]),
+        ("Relative error", [text.small(r.get("relative_error")) for r in runs]),
+        (f"Variance{per} (J²)", [text.variance(r.get("variance"), r.get("n_sites"), scale) for r in runs]),
+        ("V-score", [text.small(r.get("v_score")) for r in runs]),
         ("Acceptance", [text.plain(r.get("acceptance"), 3) for r in runs]),
         ("Split R̂", [text.plain(r.get("r_hat"), 4) for r in runs]),
         ("Steps", [f"{text.count(r.get('step'))} of {text.count(r.get('n_steps'))}" for r in runs]),

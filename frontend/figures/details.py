@@ -69,8 +69,8 @@ def _headline(run: Run, scale: str) -> str:
     if energy is None:
         return f"<div class='big quiet'>{text.NONE}</div>"
     final = "final measurement" if (run.get("result") or {}).get("energy") is not None else "last step"
-    unit = "E/N" if scale == "site" else "E"
-    return f"<div class='big'>{text.with_error(energy, error)}<span class='unit'>{unit}, {final}</span></div>"
+    unit = f"{text.energy_unit(scale)}, {final}"
+    return f"<div class='big'>{text.with_error(energy, error)}<span class='unit'>{unit}</span></div>"
 
 
 def _against(run: Run, scale: str, nearest: str) -> str:
@@ -82,7 +82,8 @@ def _against(run: Run, scale: str, nearest: str) -> str:
     sigma = text.finite(reference.get("uncertainty")) or 0.0
     value = text.with_error(energy / n, sigma / n if sigma > 1e-9 else None, 8)
     sign = "≤ " if reference.get("bound") == "upper" else ""
-    line = f"<div class='line'>Reference <b>{sign}{value}</b> ({esc(reference.get('method', ''))})</div>"
+    unit, method = text.energy_unit(scale), esc(reference.get("method", ""))
+    line = f"<div class='line'>Reference <b>{sign}{value}</b> {unit} ({method})</div>"
     line += f"<div class='line quiet origin'>{esc(_origin(reference))}</div>"
     words, colour = text.verdict(run)
     if words and not text.flagged(run):  # a flag has a note of its own
@@ -92,14 +93,15 @@ def _against(run: Run, scale: str, nearest: str) -> str:
 
 def _origin(reference: Mapping[str, Any]) -> str:
     """How certain the reference is, and who found it."""
-    source, sentence = str(reference.get("source") or ""), text.minus(str(reference.get("sentence") or ""))
+    source, sentence = str(reference.get("source") or ""), text.signed(str(reference.get("sentence") or ""))
     origin = "computed here" if source.startswith("computed") else source
     return " · ".join(filter(None, (sentence[:1].upper() + sentence[1:], origin)))
 
 
 def nearest(answer: Mapping[str, Any], n_sites: int, scale: str) -> str:
     """What is known near a system without a reference: the same at other couplings, and rigorous bounds."""
-    n, unit = (n_sites or 1, "E/N") if scale == "site" else (1, "E")
+    n, name = (n_sites or 1, "E/N") if scale == "site" else (1, "E")
+    unit = text.energy_unit(scale)
     parts = []  # the table's energies are in units of the leading coupling
     for near in (answer.get("nearest") or [])[:2]:
         row = near.get("row") or {}
@@ -108,14 +110,15 @@ def nearest(answer: Mapping[str, Any], n_sites: int, scale: str) -> str:
             continue
         times = 1 if scale == "site" else n_sites
         value = text.minus(f"{per_site * times:.6g}")
-        parts.append(f"{value} J at {near['coupling']} = {text.plain(near['value'])} ({row.get('method', '')})")
+        where = f"{near['coupling']} = {text.plain(near['value'])}"
+        parts.append(f"{value} {unit} at {where} ({row.get('method', '')})")
     words = "No reference" + (f"; nearest: {'; '.join(parts)}" if parts else " is known for this system")
     if between := answer.get("bracket"):
         low, high = text.finite(between.get("lower")), text.finite(between.get("upper"))
         if low is not None and high is not None:
-            words += f"; {unit} between {_bound(low / n, math.floor)} and {_bound(high / n, math.ceil)}"
+            words += f"; {name} between {_bound(low / n, math.floor)} and {_bound(high / n, math.ceil)} {unit}"
         elif low is not None:
-            words += f"; {unit} ≥ {_bound(low / n, math.floor)}"
+            words += f"; {name} ≥ {_bound(low / n, math.floor)} {unit}"
     return esc(words + ".")
 
 
@@ -176,7 +179,7 @@ def _progress(run: Run) -> str:
     )
 
 
-def _numbers(run: Run, floor: float | None) -> str:
+def _numbers(run: Run, scale: str, floor: float | None) -> str:
     result = run.get("result") or {}
 
     def pick(key: str) -> Any:
@@ -185,15 +188,17 @@ def _numbers(run: Run, floor: float | None) -> str:
     began, ended = run.get("started"), run.get("ended")
     seconds = result.get("seconds") or ((ended or time.time()) - began if began else None)
     samples = result.get("n_samples_final") or run.get("n_samples")
+    variance = text.variance(pick("variance"), run.get("n_sites"), scale)
+    per = "/site" if scale == "site" else ""
     rows = [
-        ("Variance", text.small(pick("variance"), 2)),
-        ("V-score", text.small(pick("v_score"), 2)),
+        ("Variance", variance if variance == text.NONE else f"{variance} J²{per}"),
+        ("V-score", text.small(pick("v_score"))),
         ("Acceptance", text.plain(pick("acceptance"), 3)),
         ("Split R̂", text.plain(pick("r_hat"), 4)),
         ("τ (draws)", text.plain(pick("tau"), 3)),
         ("ESS/samples", text.plain(pick("ess"), 3)),
-        ("JSD (bit)", text.small(pick("jsd"), 2)),
-        ("JSD floor", text.small(floor, 2)),
+        ("JSD (bit)", text.small(pick("jsd"))),
+        ("JSD floor", text.small(floor)),
         ("Samples", text.count(samples)),
         ("Runtime", text.duration(seconds)),
         ("Device", esc(run.get("device") or text.NONE)),
@@ -222,14 +227,16 @@ def _observables(result: Mapping[str, Any]) -> str:
 def _measured(run: Run, scale: str) -> str:
     """What was measured again after the run, newest first."""
     lines = []
-    n, unit = ((run.get("n_sites") or 1), "E/N") if scale == "site" else (1, "E")
+    n = (run.get("n_sites") or 1) if scale == "site" else 1
     for entry in reversed(run.get("measurements") or []):
         state, result = str(entry.get("state")), entry.get("result") or {}
         energy, error = text.finite(result.get("energy")), text.finite(result.get("energy_error"))
         done = f" {text.count(entry.get('step'))} of {text.count(entry.get('n_steps'))}" if entry.get("n_steps") else ""
         shown = f"<span class='chip chip-{esc(state)}'>{esc(state)}{done if state == 'running' else ''}</span>"
         if energy is not None:
-            shown = f"{unit} <b>{text.with_error(energy / n, None if error is None else error / n)}</b>"
+            shown = (
+                f"<b>{text.with_error(energy / n, None if error is None else error / n)}</b> {text.energy_unit(scale)}"
+            )
         samples = result.get("n_samples_final") or entry.get("n_samples")
         lines.append(f"<dt>{text.count(samples)} samples</dt><dd>{shown}</dd>{_more(result)}{_failure(entry)}")
     return f"<h4>Measured again</h4><dl class='wide'>{''.join(lines)}</dl>" if lines else ""
@@ -262,4 +269,4 @@ def summary(run: Run, scale: str = "site", more: More | None = None) -> str:
     if run.get("error"):
         notes += f"<div class='note error'>{esc(run.get('error'))}</div>"
     head = what + _headline(run, scale) + _against(run, scale, more.nearest)
-    return head + _red_flag(run) + _progress(run) + notes + _numbers(run, more.floor) + _measured(run, scale)
+    return head + _red_flag(run) + _progress(run) + notes + _numbers(run, scale, more.floor) + _measured(run, scale)

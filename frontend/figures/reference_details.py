@@ -140,7 +140,7 @@ def _outcome(run: Run, scale: str) -> str:
     """How certain the result is, and every level where there are several."""
     result = run.get("result") or {}
     times = 1 / (run.get("n_sites") or 1) if scale == "site" else 1.0
-    said = re.sub(r"(?<![\w.])-(?=\d)", "−", str(result.get("sentence") or ""))
+    said = text.signed(str(result.get("sentence") or ""))
     said = f"Total {said}" if said[:1] in "−0123456789" else _capital(said)
     sentence = f"<div class='line'>{esc(said)}.</div>" if result.get("sentence") else ""
     levels = result.get("levels") or []

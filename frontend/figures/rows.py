@@ -18,7 +18,7 @@ COLUMNS: dict[str, tuple[str, int, str | None]] = {
     "name": ("Name", 140, "name_text"),
     "state": ("State", 84, "state_text"),
     "progress": ("Progress", 84, "progress_text"),
-    "energy": ("Energy/site", 112, "energy_text"),
+    "energy": ("Energy/site (J)", 118, "energy_text"),
     "relative": ("Rel. error", 78, "relative_text"),
     "eta": ("Time left", 70, "eta_text"),
     "model": ("Model", 160, None),

@@ -57,6 +57,24 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
+def signed(sentence: str) -> str:
+    """A sentence with real minus signs in its numbers, and small numbers as everywhere: 3.4e−4 for 3.38e-04."""
+    found = re.compile(r"(?<![\w.])\d+(?:\.(\d+))?e[+-]?\d+")
+    sentence = found.sub(lambda m: small(float(m[0]), 1 if m[1] else 0), sentence)
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", sentence)
+
+
+def energy_unit(scale: str) -> str:
+    """Of energies per site or total."""
+    return "J/site" if scale == "site" else "J"
+
+
+def variance(value: Any, n_sites: Any, scale: str) -> str:
+    """A total variance of H in the chosen scale, without its unit."""
+    number = finite(value)
+    return small(None if number is None else number / ((n_sites or 1) if scale == "site" else 1))
+
+
 def small(value: Any, digits: int = 1) -> str:
     """3.1e−4: for errors and variances."""
     number = finite(value)
@@ -71,7 +89,10 @@ def small(value: Any, digits: int = 1) -> str:
 def plain(value: Any, digits: int = 4) -> str:
     """A number of ordinary size to `digits` significant digits."""
     number = finite(value)
-    return NONE if number is None else minus(f"{number:.{digits}g}")
+    if number is None:
+        return NONE
+    shown = f"{number:.{digits}g}"
+    return small(number, max(0, digits - 1)) if "e" in shown else minus(shown)
 
 
 def count(value: Any) -> str:
@@ -199,7 +220,7 @@ def verdict(run: Run) -> tuple[str, str]:
         busy = run.get("state") in ("queued", "starting", "running")
         far = "info" if busy else "warning"
         colour = "success" if abs(relative) < 1e-3 else "info" if abs(relative) < 1e-2 else far
-    return re.sub(r"(?<![\w])-(?=\d)|(?<=e)-(?=\d)", "−", words), colour
+    return signed(words), colour
 
 
 def flagged(run: Run) -> bool:

@@ -136,15 +136,34 @@ def test_without_a_reference_the_nearest_are_named_with_bounds() -> None:
         "bracket": {"lower": -4.4, "upper": -4.0, "coupling": "J2"},
     }
     words = nearest(answer, 8, "site")
-    assert words == ("No reference; nearest: −0.5 J at J2 = 0.5 (&lt;DMRG&gt;); E/N between −0.550000 and −0.500000.")
+    assert words == (
+        "No reference; nearest: −0.5 J/site at J2 = 0.5 (&lt;DMRG&gt;); E/N between −0.550000 and −0.500000 J/site."
+    )
     assert words in summary(run(reference=None), "site", More(nearest=words))
-    assert "E ≥ −4.400000" in nearest({"bracket": {"lower": -4.4, "upper": None}}, 8, "total")
+    assert "E ≥ −4.400000 J" in nearest({"bracket": {"lower": -4.4, "upper": None}}, 8, "total")
     assert nearest({}, 8, "site") == "No reference is known for this system."
 
 
 def test_the_floor_of_the_divergence_stands_beside_it() -> None:
-    assert "<dt>JSD floor</dt><dd>5.00e−3</dd>" in summary(run(jsd=0.01), more=More(floor=0.005))
+    assert "<dt>JSD floor</dt><dd>5.0e−3</dd>" in summary(run(jsd=0.01), more=More(floor=0.005))
     assert "JSD floor" not in summary(run(jsd=0.01))
+
+
+@pytest.mark.parametrize(
+    ("scale", "shown", "unit"), [("site", "1.7e−4 J²/site", "J/site"), ("total", "3.4e−4 J²", "J")]
+)
+def test_energy_and_variance_are_of_one_scale_and_have_units(scale: str, shown: str, unit: str) -> None:
+    words = summary(run(variance=3.38e-4), scale)
+    assert f"<dt>Variance</dt><dd>{shown}</dd>" in words
+    assert f"<span class='unit'>{unit}, last step" in words
+    side_by_side = comparison([run(variance=3.38e-4)], {}, scale)
+    assert f"<td>{shown.split()[0]}</td>" in side_by_side
+
+
+def test_small_numbers_look_alike_in_sentences() -> None:
+    said = "relative error -3.38e-04 ± 9.96e-06 (one-sided, residual 3e-13)"
+    assert text.signed(said) == "relative error −3.4e−4 ± 1.0e−5 (one-sided, residual 3e−13)"
+    assert text.plain(3.38e-5, 2) == "3.4e−5"
 
 
 def test_later_measurements_stand_in_the_details() -> None:
@@ -159,7 +178,7 @@ def test_later_measurements_stand_in_the_details() -> None:
     assert "running 3 of 9</span>" in words
     assert "&lt;no&gt; checkpoint" in words
     assert words.index("9\u202f000 samples") < words.index("4\u202f096 samples")
-    assert "E/N <b>−1.0000(10)</b>" in words
+    assert "<b>−1.0000(10)</b> J/site" in words
     assert "Rényi-2 entropy (nat)</dt><dd>0.500(10)" in words
     assert "chip-running" in words
     assert "Measured again" not in summary(RUN)

@@ -77,13 +77,14 @@ function floorTrace(table, options, x, start, end, style, quiet) {
   return [{ ...lineTrace(x, y, start, end, options), ...more }];
 }
 
-/** "-1.27324", or "-1.2732(5)" where the reference is uncertain in sight; `scale` divides by the number of sites. */
+/** "−1.27324", or "−1.2732(5)" where the reference is uncertain in sight; `scale` divides by the number of sites. */
 export function referenceValue(reference, scale) {
   const value = reference.energy * scale;
   const error = (reference.uncertainty ?? 0) * scale;
-  if (!(error > 1e-8)) return value.toFixed(5);
+  const minus = (words) => words.replace("-", "−");
+  if (!(error > 1e-8)) return minus(value.toFixed(5));
   const digits = Math.min(10, Math.max(0, Math.ceil(-Math.log10(error))));
-  return `${value.toFixed(digits)}(${Math.round(error * 10 ** digits)})`;
+  return minus(`${value.toFixed(digits)}(${Math.round(error * 10 ** digits)})`);
 }
 
 export function referenceText(reference, scale, narrow) {

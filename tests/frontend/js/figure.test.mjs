@@ -75,7 +75,7 @@ test("an upper bound is drawn, but no error is taken to it", () => {
   assert.equal(curve(run, "error", true), null);
   const { shapes, annotations } = layout([run]);
   assert.equal(shapes[0].line.dash, "dot");
-  assert.equal(annotations[0].text, "DMRG ≤ -2.00000");
+  assert.equal(annotations[0].text, "DMRG ≤ −2.00000");
   assert.match(figure.emptyText([run], ["a"], [], options({ metric: "error" })), /No exact or estimated reference/);
 });
 
@@ -84,10 +84,10 @@ test("reference lines: one for equal references, style by bound, uncertainty in 
   const b = table("b", [-15], { reference: { energy: -19.9, method: "DMRG fit", bound: "estimate", uncertainty: 0.02 } });
   const { shapes, annotations, yaxis } = layout([a, table("c", [-1]), b]);
   assert.deepEqual(shapes.map((s) => [s.y0, s.line.dash]), [[-2, "solid"], [-1.99, "dash"]]);
-  assert.deepEqual(annotations.map((n) => n.text), ["exact -2.00000", "DMRG fit -1.990(2)"]);
+  assert.deepEqual(annotations.map((n) => n.text), ["exact −2.00000", "DMRG fit −1.990(2)"]);
   assert.ok(yaxis.autorangeoptions.include[0] < -2);
   assert.equal(layout([a], { metric: "variance" }).shapes.length, 0);
-  assert.equal(layout([a], { per_site: false }).annotations[0].text, "exact -20.00000");
+  assert.equal(layout([a], { per_site: false }).annotations[0].text, "exact −20.00000");
   assert.equal(layout([a], { reference: false }).shapes.length, 0);
 });
 
@@ -96,9 +96,9 @@ test("a reference is named by its method, shortly on phones; rounding errors are
     const run = table("a", [-1], { reference: { ...EXACT, method, uncertainty: 1e-13 } });
     return layout([run], {}, width).annotations[0].text;
   };
-  assert.equal(named("Jordan-Wigner"), "exact (Jordan-Wigner) -2.00000");
-  assert.equal(named("exact diagonalisation"), "exact diagonalisation -2.00000");
-  assert.equal(named("exact diagonalisation", 360), "exact -2.00000");
+  assert.equal(named("Jordan-Wigner"), "exact (Jordan-Wigner) −2.00000");
+  assert.equal(named("exact diagonalisation"), "exact diagonalisation −2.00000");
+  assert.equal(named("exact diagonalisation", 360), "exact −2.00000");
 });
 
 test("colours follow the run, not its place; beyond the palette the dash changes", () => {
