@@ -39,6 +39,12 @@ class Quantity:
         return text.quantity(self.name)
 
     @property
+    def note(self) -> str:
+        """Where it comes from, and what its colours leave out."""
+        clipped = "diagonal is 1, beyond the colour scale" if self.name == "correlation_map" else ""
+        return ", ".join(filter(None, (self.origin, clipped)))
+
+    @property
     def kind(self) -> str:
         """curve, map, structure or bonds: by name, else by shape."""
         if self.mean.ndim == 2 and self.mean.shape[0] == self.mean.shape[1]:

@@ -34,10 +34,9 @@ def lookup(answer: Mapping[str, Any], scale: str, units: str) -> str:
         return f"{size}<div class='line'><b>No entry for this very system.</b></div>{_nearest(answer, scale, units)}"
     best, plain = found[0], found[0].get("energy") == (answer["matches"][0] or {}).get("energy")
     unit = words.unit(best, units) if plain else "in your units"
-    per = "per site" if scale == "site" else "total"
     lines = (
         f"<div class='found'><span class='big'>{words.number(best, scale, units)}</span>"
-        f"<span class='unit'>{esc(unit)} {per}</span></div>"
+        f"<span class='unit'>{esc(unit)} {words.per(scale)}</span></div>"
         f"<div class='line'>{esc(_capital(words.certainty(best, 'total', units)))}.</div>"
     )
     more = len(found) - 1
@@ -47,12 +46,13 @@ def lookup(answer: Mapping[str, Any], scale: str, units: str) -> str:
 
 
 def _nearest(answer: Mapping[str, Any], scale: str, units: str) -> str:
-    lines = []
+    lines, per = [], words.per(scale)
     for near in (answer.get("nearest") or [])[:OTHERS]:
         row, name = near["row"], words.symbol(near["coupling"])
         here, there = _own(answer, near["coupling"]), text.minus(f"{near['value']:g}")
         not_yours = f", not your {here}" if here else ""
-        value = f"{words.number(row, scale, units)} <span class='unit'>{esc(words.unit(row, units))}</span>"
+        unit = f"{words.unit(row, units)} {per}"
+        value = f"{words.number(row, scale, units)} <span class='unit'>{esc(unit)}</span>"
         lines.append(
             f"<li>{esc(name)} = {there}{not_yours}: {value} ({esc(words.method(row.get('method') or ''))})</li>"
         )
@@ -84,7 +84,8 @@ def _bracket(answer: Mapping[str, Any], scale: str, units: str) -> str:
     said = f"{name} ≥ {_figure(low * times, math.floor)}"
     if high is not None:
         said = f"{_figure(low * times, math.floor)} ≤ {name} ≤ {_figure(high * times, math.ceil)}"
-    return f"<div class='line'><b>{said}</b></div><div class='line quiet'>Rigorous: {why}.</div>"
+    shown = f"<b>{said}</b> <span class='unit'>in your units, {words.per(scale)}</span>"
+    return f"<div class='line'>{shown}</div><div class='line quiet'>Rigorous: {why}.</div>"
 
 
 def _figure(value: float, outwards: Callable[[float], int]) -> str:

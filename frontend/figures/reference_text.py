@@ -107,6 +107,11 @@ def factor(row: Mapping[str, Any], scale: str, units: str) -> float:
     return times / (row.get("n_sites") or 1) if scale == "site" else times
 
 
+def per(scale: str) -> str:
+    """What an energy is of."""
+    return "per site" if scale == "site" else "total"
+
+
 def unit(row: Mapping[str, Any], units: str) -> str:
     """The unit of energy and the operators that it multiplies: J (S), J₁ (σ), h (σ)."""
     name = str(row.get("hamiltonian", ""))

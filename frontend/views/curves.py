@@ -20,6 +20,7 @@ TABS_SX = {
     "flexWrap": {"xs": "wrap", "sm": "nowrap"},  # a phone is narrower than all tabs beside each other
     "& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap", "width": "auto", "flex": "0 0 auto"},
 }
+SCALED = ("energy", "variance", "compare")  # what is shown there is per site or total
 
 
 class Curves:
@@ -39,7 +40,7 @@ class Curves:
         self.tabs.sx = TABS_SX
         self.x_axis = self._toggle(X_AXES, "x", "Horizontal axis")
         self.scale = self._toggle(SCALES, "scale", "Energies per site or total")
-        self.y_scale = self._toggle(Y_SCALES, "yscale", "Vertical axis of observables against distance")
+        self.y_scale = self._toggle(Y_SCALES, "yscale", "Vertical axis of what is drawn against distance")
         self.smooth = pmui.FloatSlider(
             label="", start=0, end=0.99, step=0.01, value=view.smooth, width=110, size="small", margin=(0, 8, 0, 12),
             show_value=False,
@@ -64,14 +65,16 @@ class Curves:
     def panel(self) -> Any:
         words = pmui.Typography("Smoothing", variant="body2", margin=(4, 0, 0, 6))
         self.smoothing = pmui.FlexBox(words, self.smooth, align_items="center", gap="0px", margin=0, sizing_mode=None)
+        label = pmui.Typography("C(r)", variant="body2", margin=(4, 0, 0, 6))
+        self.axis = pmui.FlexBox(label, self.y_scale, align_items="center", gap="8px", margin=0, sizing_mode=None)
         row: dict[str, Any] = {"align_items": "center", "gap": "8px 12px", "sizing_mode": "stretch_width"}
         head = pmui.FlexBox(self.tabs, margin=(12, 14, 8, 14), **row)
         self.tools = pmui.FlexBox(
             self.x_axis,
             self.scale,
-            self.y_scale,
             self._observables.metric,
             self.smoothing,
+            self.axis,
             margin=(0, 14, 2, 14),
             **row,
         )
@@ -91,8 +94,8 @@ class Curves:
             self.body.objects = [self._grid(tab), *more]
             self.refresh()
         self.x_axis.visible = self.smoothing.visible = tab != "compare"
-        self.scale.visible = tab != "observables"
-        self.y_scale.visible = self._observables.metric.visible = tab == "observables"
+        self.scale.visible = tab in SCALED
+        self.axis.visible = self._observables.metric.visible = tab == "observables"
 
     def refresh(self) -> None:
         """Once a second: what the charts do not get by themselves."""

@@ -32,9 +32,14 @@ class MeasureDialog:
             label="Measure", color="primary", variant="contained", disable_elevation=True, margin=(8, 0)
         )
         self.button.on_click(self._measure)
+        cancel = pmui.Button(label="Cancel", variant="text", margin=(8, 0))
+        cancel.on_click(lambda event: setattr(self.box, "open", False))
+        buttons = pmui.FlexBox(
+            cancel, self.button, justify_content="end", gap="8px", sizing_mode="stretch_width", margin=0
+        )
         words = "Draws fresh samples from the trained network. The run itself stays as it is."
         about = pmui.Typography(words, variant="body2", margin=(0, 0, 4, 0))
-        self.box = dialog("Measure more", about, self.samples.widget, self.observables, self.alert, self.button)
+        self.box = dialog("Measure more", about, self.samples.widget, self.observables, self.alert, buttons)
 
     @staticmethod
     def offered(run: Run) -> bool:

@@ -115,7 +115,7 @@ class ObservablesTab:
         self._drawn[name] = made_from
         who = f"{parts[0][0]}, " if len(selected) > 1 and len(parts) == 1 else ""
         figure = observables.figure(parts, self._drawing[1], log=log)
-        self._figures[name].param.update(figure=figure, heading=first.title, note=f"{who}{first.origin}")
+        self._figures[name].param.update(figure=figure, heading=first.title, note=f"{who}{first.note}")
 
 
 def _lattice(run: Run) -> Any:

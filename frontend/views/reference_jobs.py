@@ -92,7 +92,8 @@ class JobsPanel:
         self.stop.param.update(visible=active, disabled=job.get("desired") == "stop")
         self.resume.visible = job.get("state") in ("stopped", "failed")
         self.delete.disabled = active
-        self.to_table.visible = bool(job.get("system_key")) and job.get("state") in ("done", "stopped")
+        kept = job.get("state") == "done" or (job.get("state") == "stopped" and bool(job.get("step")))
+        self.to_table.visible = bool(job.get("system_key")) and kept
         asyncio.get_running_loop().create_task(self._load_series(job))
 
     def _follow(self) -> None:

@@ -120,6 +120,8 @@ def test_the_nearest_system_is_never_shown_as_a_match() -> None:
     said = lookup.lookup(NOTHING, "total", "spin")
     assert "No entry for this very system" in said
     assert "J₂ = 0.5, not your 0.52: −8.0000000000" in said
+    assert "J₁ (S) total" in said
+    assert "in your units, total" in said
     assert "concave in J₂" in said
 
 
