@@ -41,7 +41,7 @@ class Quantity:
     @property
     def note(self) -> str:
         """Where it comes from, and what its colours leave out."""
-        clipped = "diagonal is 1, beyond the colour scale" if self.name == "correlation_map" else ""
+        clipped = "diagonal = 1, clipped" if self.name == "correlation_map" else ""
         return ", ".join(filter(None, (self.origin, clipped)))
 
     @property

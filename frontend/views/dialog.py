@@ -12,6 +12,8 @@ def dialog(title: str, *content: Any) -> pmui.Dialog:
     return pmui.Dialog(
         body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs",
         show_close_button=True,
+        # Of the colour that labels in it have behind them: in the dark it would be lighter.
+        sx={"& .MuiDialog-paper": {"backgroundImage": "none", "border": "1px solid", "borderColor": "divider"}},
     )  # fmt: skip
 
 

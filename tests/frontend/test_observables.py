@@ -245,3 +245,9 @@ def test_newest_arrays_then_the_largest_measurement() -> None:
         assert api.calls.count("/api/lattice") == 1
 
     asyncio.run(story())
+
+
+def test_a_map_says_that_its_colours_leave_the_diagonal_out() -> None:
+    found = quantity("correlation_map", np.eye(2).tolist(), origin="final measurement")
+    assert found is not None
+    assert found.note == "final measurement, diagonal = 1, clipped"
