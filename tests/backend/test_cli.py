@@ -154,15 +154,18 @@ def test_ctrl_c_keeps_the_finished_bond_dimensions(tmp_path: Path, finished: boo
     line = [sys.executable, "-m", "backend.cli", "reference", str(config), "--method", "dmrg", "--out", str(out)]
     chi = "4,1000" if finished else "1000"
     with subprocess.Popen(
-        [*line, "--chi", chi], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        assert process.stderr is not None
-        assert process.stdout is not None
-        for text in process.stderr:
-            if "chi 4 finished" in text or (not finished and "estimate" in text):
-                break
-        process.send_signal(signal.SIGINT)
-        shown, rest = process.communicate(timeout=30)
+        [*line, "--chi", chi], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may ignore it
+    ) as process:  # fmt: skip
+        try:
+            assert process.stderr is not None
+            for text in process.stderr:
+                if "chi 4 finished" in text or (not finished and "estimate" in text):
+                    break
+            process.send_signal(signal.SIGINT)
+            shown, rest = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert rest.strip().endswith("spinscope: interrupted")
     if not finished:
