@@ -153,10 +153,17 @@ def test_ctrl_c_keeps_the_finished_bond_dimensions(tmp_path: Path, finished: boo
     config, out = system(tmp_path / "ring.json", 64, "heisenberg", periodic=True), tmp_path / "reference.json"
     line = [sys.executable, "-m", "backend.cli", "reference", str(config), "--method", "dmrg", "--out", str(out)]
     chi = "4,1000" if finished else "1000"
+    # Whoever runs the tests may ignore SIGINT, which a child inherits.
+    heed = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, sys.argv[1:])"
+    )
     with subprocess.Popen(
-        [*line, "--chi", chi], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may ignore it
-    ) as process:  # fmt: skip
+        [sys.executable, "-c", heed, *line, "--chi", chi],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
         try:
             assert process.stderr is not None
             for text in process.stderr:
