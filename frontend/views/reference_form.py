@@ -143,7 +143,8 @@ class ReferencePanel:
         if not self._answer:
             return
         self.known.object = reference_lookup.lookup(self._answer, self._view.scale, self._view.units)
-        self.in_table.visible = bool(self._answer.get("matches"))
+        # What the server has computed for the question alone is in no table.
+        self.in_table.visible = any(row.get("id") is not None for row in self._answer.get("matches") or [])
 
     def _refuse(self, error: ApiError) -> None:
         fields = self.own if self.mode.value == "own" else self.compute

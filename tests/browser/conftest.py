@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGS = [
@@ -28,6 +28,7 @@ ARGS = [
 ]
 IDLE = "window.Bokeh && Bokeh.index && Bokeh.index.roots.length && Bokeh.index.roots.every(view => view.is_idle)"
 PATIENCE_MS = 180_000
+expect.set_options(timeout=PATIENCE_MS)  # its own five seconds are short on a busy machine
 START_SECONDS = 180
 
 

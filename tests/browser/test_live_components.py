@@ -81,7 +81,7 @@ def test_charts_draw_history_and_follow(open_page: OpenPage, server: FeedPage) -
         "RBM a",
         "RBM b",
     ]
-    assert page.evaluate(f"{energy}.plot.layout.annotations.map(note => note.text)") == ["exact -1.27529"]
+    assert page.evaluate(f"{energy}.plot.layout.annotations.map(note => note.text)") == ["exact −1.27529"]
     assert "RBM a:" in (page.locator(".plot").first.get_attribute("aria-label") or "")
 
 
@@ -147,7 +147,7 @@ def test_smoothing_units_and_axis(open_page: OpenPage) -> None:
     wait(page, f"{energy}.plot.data.filter(trace => !trace.fill).length === 2")
     page.get_by_role("button", name="total").click()
     wait(page, f"{energy}.plot.layout.xaxis.title.text === 'Samples'")
-    assert page.evaluate(f"{energy}.plot.layout.annotations[0].text") == "exact -20.40460"
+    assert page.evaluate(f"{energy}.plot.layout.annotations[0].text") == "exact −20.40460"
     assert page.evaluate(f"{energy}.plot.data.find(trace => trace.meta).x.at(-1)") == 300 * 1024
 
 
@@ -171,7 +171,7 @@ def test_export_downloads_what_is_shown(open_page: OpenPage) -> None:
     assert download.value.suggested_filename == "energy_RBM-a+RBM-b.svg"
     text = pathlib.Path(download.value.path()).read_text()
     assert text.startswith("<svg")
-    assert "exact -1.27529" in text
+    assert "exact −1.27529" in text
 
 
 def test_spins_are_drawn_with_a_caption(open_page: OpenPage) -> None:

@@ -67,7 +67,7 @@ def test_launch_draws_a_curve_and_shows_the_number_of_the_database(open_page: Op
     page.wait_for_function(f"{FEED}('{run['id']}') > 0")
     done = server.wait(run["id"], lambda r: r["state"] in ("done", "failed"))
     assert done["state"] == "done", done["error"]
-    expect(cell(page, "from the form", "state")).to_have_text("done", timeout=20_000)
+    expect(cell(page, "from the form", "state")).to_have_text("done")
     page.wait_for_function(f"{FEED}('{run['id']}') === 30")
     shown = cell(page, "from the form", "energy").inner_text().replace("−", "-")
     mantissa, digits = re.fullmatch(r"(-[\d.]+)\((\d+)\)", shown).groups()  # type: ignore[union-attr]
@@ -194,7 +194,7 @@ def test_stop_and_resume(open_page: OpenPage, server: Server) -> None:
     page = open_page(f"/?runs={run[:8]}&run={run[:8]}")
     page.wait_for_function(f"{FEED}('{run}') > 3")
     page.get_by_role("button", name="Stop", exact=True).click()
-    expect(cell(page, "long", "state")).to_have_text("stopped", timeout=30_000)
+    expect(cell(page, "long", "state")).to_have_text("stopped")
     page.get_by_role("button", name="Resume", exact=True).click()
     page.wait_for_function(f"window.__feed.runs.get('{run}').info.state === 'running'")
     server.call("POST", f"/api/runs/{run}/stop")
