@@ -3,6 +3,7 @@
 Parameters count as real numbers (a complex one as two), so that one code serves real and complex networks.
 """
 
+import collections
 import math
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float, Inexact, Int8
 from nqs_core.ansatze import taps
 from nqs_core.ansatze.base import Ansatz
 from nqs_core.ansatze.memory import at_once
+from nqs_core.ansatze.operations import Effort, Operations
 from nqs_core.types import Params, Shapes
 
 GRADIENT_BYTES = 2**30  # per-sample gradients that are held at once
@@ -63,20 +65,42 @@ def plan(ansatz: Ansatz, params: Shapes, n_samples: int) -> Plan:
 
 
 def describe(ansatz: Ansatz, params: Shapes, n_samples: int) -> str:
-    """In words, which way every leaf goes: one sentence for the log of a run."""
+    """In words, which way every leaf goes: one sentence. Layers that differ by their number alone are named once."""
     made = plan(ansatz, params, n_samples)
     leaves = taps.leaves(params)
     parts = []
     if made.signals:
-        layers = ", ".join(f"{path} ({s.positions} x {s.n_in} -> {s.n_out})" for path, s in made.signals.items())
-        parts.append(f"layers by inputs and signals: {layers}")
+        alike = collections.Counter((taps.kind(path), s[:3]) for path, s in made.signals.items())
+        layers = [
+            f"{f'{count} ' if count > 1 else ''}{kind} ({positions} x {n_in} -> {n_out})"
+            for (kind, (positions, n_in, n_out)), count in alike.items()
+        ]
+        parts.append(f"layers by inputs and signals: {', '.join(layers)}")
     names = [name for group in made.gradients for name in group]
     if names:
         size = sum(math.prod(leaves[name].shape) for name in names)
         passes = f" in {len(made.gradients)} passes" if len(made.gradients) > 1 else ""
-        parts.append(f"per-sample gradients of {size} parameters{passes}: {', '.join(names)}")
+        kinds = dict.fromkeys(map(taps.kind, names))
+        parts.append(f"per-sample gradients of {size} parameters{passes}: {', '.join(kinds)}")
     chunk = f"; {made.chunk} of {n_samples} configurations at a time" if made.chunk < n_samples else ""
     return f"minSR kernel, {'; '.join(parts)}{chunk}; {made.n_bytes / 1e6:.3g} MB"
+
+
+def kernel_effort(ansatz: Ansatz, params: Shapes, n_samples: int) -> Effort:
+    """What `neural_tangent_kernel` asks for by its `plan`; `params` may be shapes."""
+    made, leaves = plan(ansatz, params, n_samples), taps.leaves(params)
+    n_rows = 2 if ansatz.signed else 1
+    squares = (n_rows * n_samples) ** 2
+    total = Operations()
+    for layer in made.signals.values():
+        pairs = layer.positions**2
+        inputs, signals = n_samples**2 * layer.n_in, squares * layer.n_out
+        total = total.plus(Operations(2 * pairs * (inputs + signals), 2 * pairs * squares, calls=2 * pairs))
+    n_columns = sum(real_size(leaves[name]) for group in made.gradients for name in group)
+    total = total.plus(Operations(2 * squares * n_columns, n_rows * n_samples * n_columns))
+    passes = len(made.gradients)
+    rounds = passes * (1 + n_rows) * math.ceil(n_samples / made.chunk)
+    return Effort(passes * n_samples * (1 + 2 * n_rows), rounds, total)
 
 
 def log_derivative_sum(
@@ -168,6 +192,11 @@ def _by_signals(
 
     start = jnp.zeros((n_rows * n, n_rows * n), signals.real.dtype)
     return jax.lax.scan(add, start, jnp.arange(positions**2))[0]
+
+
+def real_size(x: Any) -> int:
+    """Real numbers in an array or its shape; a complex one counts as two."""
+    return math.prod(x.shape) * (2 if jnp.issubdtype(x.dtype, jnp.complexfloating) else 1)
 
 
 def bytes_of(params: Shapes) -> int:

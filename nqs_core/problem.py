@@ -1,15 +1,16 @@
 """A run configuration with its names resolved and its parts checked against each other."""
 
-import math
 import os
 from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
+from nqs_core import budget
 from nqs_core.ansatze import ANSATZE, Ansatz
 from nqs_core.ansatze.base import AutoregressiveAnsatz
+from nqs_core.ansatze.memory import shapes_of
 from nqs_core.ansatze.projected import Projected, project
 from nqs_core.config import RunConfig, Spec
 from nqs_core.errors import ConfigError, TooLargeError
@@ -17,7 +18,7 @@ from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
 from nqs_core.jacobian import bytes_of
 from nqs_core.lattices import LATTICES, Lattice, momenta, symmetry
 from nqs_core.observables import OBSERVABLES, Observable
-from nqs_core.operators import compile, is_flip_invariant, is_invariant
+from nqs_core.operators import is_flip_invariant, is_invariant
 from nqs_core.optimizers import OPTIMIZERS, Optimizer
 from nqs_core.samplers import SAMPLERS, Sampler
 from nqs_core.sector import Sector
@@ -113,16 +114,35 @@ def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
     assert config.observables is not None
     _refuse_unbuilt(config)
     lattice = LATTICES.build(config.lattice)
-    limit = memory_limit or int(0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    limit = _limit(memory_limit)
     sector = Sector(lattice.n_sites, config.sector.sz if config.sector else None)
     ansatz = ANSATZE.build(config.ansatz, lattice=lattice, sector=sector, precision=config.precision)
-    _hold(parameter_shapes(ansatz), lattice, limit)
+    _hold(shapes_of(ansatz), lattice, limit)
     hamiltonian = HAMILTONIANS.build(config.hamiltonian, lattice=lattice)
     _check_sector(config, hamiltonian)
-    if labels := has_labels(config):
+    if has_labels(config):
         _check_symmetry(config, hamiltonian)
         ansatz = project(ansatz, lattice, config.sector, getattr(hamiltonian, "marshall", False))
-    if labels and config.sampler.name == "autoregressive":
+    observables = tuple(_observable(n, hamiltonian, sector) for n in config.observables)
+    return _complete(config, hamiltonian, ansatz, observables, limit)
+
+
+def _limit(memory_limit: int | None) -> int:
+    return memory_limit or int(0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _complete(
+    config: RunConfig, hamiltonian: Hamiltonian, ansatz: Ansatz, observables: tuple[Observable, ...], limit: int
+) -> Problem:
+    """With the sampler and the optimizer of `config`.
+
+    Raises:
+        ConfigError: one of them does not fit.
+        TooLargeError: together they need more memory than the limit.
+    """
+    assert config.sampler is not None
+    assert config.optimizer is not None
+    if has_labels(config) and config.sampler.name == "autoregressive":
         raise ConfigError(
             "sampler 'autoregressive' draws from the network itself, not from its projection on the sector's labels; "
             "choose metropolis, or leave out momentum, point_group and spin_flip"
@@ -135,9 +155,9 @@ def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
     problem = Problem(
         hamiltonian=hamiltonian,
         ansatz=ansatz,
-        sampler=SAMPLERS.build(config.sampler, lattice=lattice, sector=sector),
+        sampler=SAMPLERS.build(config.sampler, lattice=hamiltonian.lattice, sector=ansatz.sector),
         optimizer=OPTIMIZERS.build(config.optimizer, n_steps=float(config.n_steps)),
-        observables=tuple(_observable(n, hamiltonian, sector) for n in config.observables),
+        observables=observables,
         config=config,
     )
     if (need := memory_bytes(problem)) > limit:
@@ -148,34 +168,41 @@ def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
     return problem
 
 
-def parameter_shapes(ansatz: Ansatz) -> Any:
-    """Shapes and types of the parameters; nothing is allocated."""
-    return jax.eval_shape(lambda: ansatz.init(jax.random.key(0)))
+def fits(problem: Problem, memory_limit: int | None = None) -> dict[str, dict[str, str]]:
+    """For every sampler and optimizer, with its default parameters, why it does not fit the rest; empty where it does.
+
+    By the checks of `build`.
+    """
+    config, limit = problem.config, _limit(memory_limit)
+    assert config is not None
+    rest = (problem.hamiltonian, problem.ansatz, problem.observables, limit)
+    found: dict[str, dict[str, str]] = {}
+    for family, registry in (("sampler", SAMPLERS), ("optimizer", OPTIMIZERS)):
+        found[family] = dict.fromkeys(registry, "")
+        for name in registry:
+            if name == getattr(config, family).name:
+                continue
+            try:
+                _complete(config.model_copy(update={family: Spec(name=name)}), *rest)
+            except (ConfigError, TooLargeError) as error:
+                found[family][name] = str(error)
+    return found
 
 
-def n_params(problem: Problem) -> int:
-    """Number of parameters; a complex one counts as two."""
-    leaves = jax.tree.leaves(parameter_shapes(problem.ansatz))
-    return sum(math.prod(x.shape) * (2 if jnp.issubdtype(x.dtype, jnp.complexfloating) else 1) for x in leaves)
+def memory(problem: Problem) -> budget.Memory:
+    """Estimated memory of a run, by part."""
+    measured = problem.config.measure if problem.config else 0
+    return budget.memory(problem.hamiltonian, problem.ansatz, problem.sampler, problem.optimizer, measured)
+
+
+def work(problem: Problem) -> budget.Work:
+    """Operations of a step; evaluates a few matrix elements on the default device."""
+    return budget.work(problem.hamiltonian, problem.ansatz, problem.sampler, problem.optimizer)
 
 
 def memory_bytes(problem: Problem) -> int:
-    """Estimated memory of a run beyond the 0.6 GB of a JAX process: parameters, samples, workspace of the optimizer."""
-    shapes = parameter_shapes(problem.ansatz)
-    n_samples = problem.sampler.n_samples
-    measured = problem.config.measure if problem.config else 0
-    samples = n_samples * (2 * problem.n_sites + 64) + 32 * max(measured, n_samples)
-    updates = problem.ansatz.local_updates()
-    sigma = jax.ShapeDtypeStruct((problem.n_sites,), jnp.int8)
-    cache = bytes_of(jax.eval_shape(lambda p, s: updates.cache(updates.prepare(p), s), shapes, sigma))
-    bonds = 64 * len(compile(problem.hamiltonian.terms(), problem.n_sites).moves)
-    return (
-        2 * bytes_of(shapes)
-        + samples
-        + 3 * n_samples * cache
-        + bonds
-        + problem.optimizer.workspace(problem.ansatz, shapes, n_samples)
-    )
+    """Estimated memory of a run beyond the 0.6 GB of a JAX process: the sum of its parts."""
+    return sum(memory(problem))
 
 
 def warnings(problem: Problem) -> list[str]:
@@ -183,10 +210,8 @@ def warnings(problem: Problem) -> list[str]:
     out = []
     network = problem.ansatz.ansatz if isinstance(problem.ansatz, Projected) else problem.ansatz
     if not network.signed:  # the characters of a projection alone do not make the signs of a ground state
-        operator = compile(problem.hamiltonian.terms(), problem.n_sites)
-        sigma = problem.sector.random(jax.random.key(0), 64)
-        elements = jax.vmap(operator.mel)(sigma)
-        if elements.size and float(jnp.max(jnp.maximum(elements.real, jnp.abs(elements.imag)))) > 1e-12:
+        elements = budget.elements(problem.hamiltonian, problem.sector)
+        if elements.size and float(np.max(np.maximum(np.real(elements), np.abs(np.imag(elements))))) > 1e-12:
             out.append(
                 "The ansatz is positive, but the Hamiltonian has positive or complex off-diagonal elements in this "
                 "basis: the ground state may change sign and be out of reach. Use a complex ansatz, or the Marshall "

@@ -94,6 +94,10 @@ class ARNN(AutoregressiveAnsatz):
     def signed(self) -> bool:
         return self.phase
 
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        return self.lattice.extent
+
     def _module(self) -> _Net:
         n_out = 3 if self.phase else 1  # one logit, and a phase for spin up and one for spin down
         return _Net(self.lattice.n_sites, self.features, self.layers, n_out, dtype_of(self.precision))

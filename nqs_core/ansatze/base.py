@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,14 +26,18 @@ BLOCK = 4096  # forward passes at once on an accelerator
 
 
 class Cost(NamedTuple):
-    """Cost of one configuration's `cache`, one move's `log_ratios`, one `advance`, in forward passes."""
+    """Cost of one configuration's `cache`, one move's `log_ratios`, one `advance`, in forward passes.
+
+    skips: a move outside the mask, or of no site, costs nothing.
+    """
 
     cache: float
     ratio: float
     advance: float
+    skips: bool = False
 
 
-_FORWARD = Cost(1.0, 1.0, 1.0)
+_FORWARD = Cost(1.0, 1.0, 1.0, skips=True)
 
 
 def map_moves(function: Callable[[Any], Array], moves: Int[Array, "n_moves move_size"]) -> Array:
@@ -54,6 +58,7 @@ class LocalUpdates(ABC):
     Configurations have no batch axis; callers use `jax.vmap`.
     """
 
+    words: ClassVar[str]  # what a flip costs, for people
     cost: Cost
 
     @abstractmethod
@@ -112,6 +117,16 @@ class Ansatz(ABC):
         """Cells along every axis after which a translation leaves ψ as it is; None: no translation does."""
         return None
 
+    @property
+    @abstractmethod
+    def receptive_field(self) -> tuple[int, ...]:
+        """Cells along every axis that one unit of the last layer before any sum over the lattice depends on."""
+
+    @property
+    def keeps_point_group(self) -> bool:
+        """Whether every point operation of the lattice leaves ψ as it is."""
+        return False
+
     def local_updates(self) -> LocalUpdates:
         """Full forward passes; a network with something faster returns its own."""
         return FullForward(self)
@@ -138,6 +153,7 @@ class AutoregressiveAnsatz(Ansatz):
 class FullForward(LocalUpdates):
     """Every question is answered by forward passes; the cache is log ψ(σ). Moves that do not count cost nothing."""
 
+    words: ClassVar[str] = "full forward passes"
     ansatz: Ansatz
     cost: Cost = _FORWARD
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Inexact
 from nqs_core.ansatze.base import FullForward, LocalUpdates
 from nqs_core.ansatze.grid import CellNetwork, require_cells, require_odd, require_patch
 from nqs_core.ansatze.layers import DepthwiseConvolution, LogCoshHead, ResponseNorm, dense, dtype_of, gelu, layer_norm
-from nqs_core.ansatze.windows import StagedNet, windows_where_they_pay
+from nqs_core.ansatze.windows import StagedNet, field_of_stages, windows_where_they_pay
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.sector import Sector
@@ -81,6 +81,10 @@ class ConvNeXt(CellNetwork):
     @property
     def signed(self) -> bool:
         return self.head == "complex"
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        return self.lattice.extent if self.response_norm else field_of_stages(self)
 
     @property
     def steps(self) -> tuple[int, ...] | None:

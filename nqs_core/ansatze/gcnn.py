@@ -142,6 +142,16 @@ class GCNN(CellNetwork):
         return self.head == "complex" or bool(np.any(characters != np.abs(characters)))
 
     @property
+    def receptive_field(self) -> tuple[int, ...]:
+        windows = [_filters(self.lattice, self.reach, kind).size for kind in ("lift", *["group"] * (self.layers - 1))]
+        widths = [1 + sum(length - 1 for length in along) for along in zip(*windows, strict=True)]
+        return tuple(min(width, length) for width, length in zip(widths, self.lattice.extent, strict=True))
+
+    @property
+    def keeps_point_group(self) -> bool:
+        return self.symmetry is None
+
+    @property
     def steps(self) -> tuple[int, ...] | None:
         known = self.symmetry
         if known is None or (known.momentum is not None and not any(known.momentum) and not known.staggered):

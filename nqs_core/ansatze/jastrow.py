@@ -1,7 +1,7 @@
 """The Jastrow pair product."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,10 @@ class Jastrow(Ansatz):
     def signed(self) -> bool:
         return self.complex
 
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        return self.lattice.extent
+
     def init(self, key: PRNGKeyArray) -> Params:
         n, dtype = self.lattice.n_sites, dtype_of(self.precision, self.complex)
         params = {"pairs": 0.01 * jax.random.normal(key, (n * (n - 1) // 2,), dtype)}
@@ -80,6 +84,7 @@ class _Fields(NamedTuple):
 class _FieldTable(LocalUpdates):
     """The fields h = W σ + a are carried: a ratio is O(1), a flip O(n_sites), where log ψ is O(n_sites²)."""
 
+    words: ClassVar[str] = "a table of the local fields"
     cost: Cost
 
     def prepare(self, params: Params) -> _Couplings:

@@ -12,11 +12,22 @@ WORK_BYTES = 2**28  # activations that are held at once
 
 
 @functools.lru_cache(maxsize=64)
+def shapes_of(ansatz: Any) -> Any:
+    """Shapes and types of the parameters; nothing is allocated. Shared: not to be changed."""
+    return jax.eval_shape(lambda: ansatz.init(jax.random.key(0)))
+
+
+@functools.lru_cache(maxsize=64)
+def program(ansatz: Any) -> Jaxpr:
+    """log ψ of one configuration as a program of the parameters and σ, which comes last."""
+    sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
+    return jax.make_jaxpr(ansatz.log_psi)(shapes_of(ansatz), sigma).jaxpr
+
+
+@functools.lru_cache(maxsize=64)
 def activation_bytes(ansatz: Any) -> int:
     """All intermediate results of log ψ of one configuration: what a backward pass keeps, more than a forward pass."""
-    shapes = jax.eval_shape(ansatz.init, jax.random.key(0))
-    sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
-    return max(1, _results(jax.make_jaxpr(ansatz.log_psi)(shapes, sigma).jaxpr))
+    return max(1, _results(program(ansatz)))
 
 
 def at_once(ansatz: Any, n: int, budget: int = WORK_BYTES) -> int:
@@ -27,7 +38,7 @@ def at_once(ansatz: Any, n: int, budget: int = WORK_BYTES) -> int:
 def _results(jaxpr: Jaxpr) -> int:
     total = 0
     for equation in jaxpr.eqns:
-        inner = [body for value in equation.params.values() for body in _bodies(value)]
+        inner = [body for value in equation.params.values() for body in bodies(value)]
         if inner:
             total += equation.params.get("length", 1) * sum(map(_results, inner))
         else:
@@ -35,9 +46,10 @@ def _results(jaxpr: Jaxpr) -> int:
     return total
 
 
-def _bodies(value: Any) -> list[Jaxpr]:
+def bodies(value: Any) -> list[Jaxpr]:
+    """The programs in a parameter of an equation."""
     if isinstance(value, ClosedJaxpr):
         return [value.jaxpr]
     if isinstance(value, Jaxpr):
         return [value]
-    return [body for v in value for body in _bodies(v)] if isinstance(value, (tuple, list)) else []
+    return [body for v in value for body in bodies(v)] if isinstance(value, (tuple, list)) else []

@@ -56,6 +56,10 @@ class MLP(Ansatz):
     def signed(self) -> bool:
         return self.head == "complex"
 
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        return self.lattice.extent
+
     def _module(self) -> _Net:
         return _Net(self.hidden, 2 if self.signed else 1, dtype_of(self.precision))
 

@@ -41,6 +41,10 @@ class Projected(Ansatz):
         return self.ansatz.signed or bool(np.any(characters != np.abs(characters)))
 
     @property
+    def receptive_field(self) -> tuple[int, ...]:
+        return self.ansatz.receptive_field
+
+    @property
     def steps(self) -> tuple[int, ...] | None:
         """With a momentum other than 0 a translation turns the phase, which counts as a change."""
         if self.symmetry.momentum is None or any(self.symmetry.momentum) or self.symmetry.staggered:

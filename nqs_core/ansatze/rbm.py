@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -62,6 +62,10 @@ class RBM(Ansatz):
     @property
     def signed(self) -> bool:
         return self.complex
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        return self.lattice.extent
 
     @property
     def steps(self) -> tuple[int, ...] | None:
@@ -135,6 +139,7 @@ class _Angles(NamedTuple):
 class _AngleTable(LocalUpdates):
     """θ = b + W σ is carried: flipping site j takes 2 σ_j W_j from it, O(n_hidden) instead of O(n_hidden n_sites)."""
 
+    words: ClassVar[str] = "a table of the hidden units' angles"
     ansatz: RBM
     n_hidden: int
     cost: Cost

@@ -11,7 +11,7 @@ from jaxtyping import Array, Inexact
 from nqs_core.ansatze.base import LocalUpdates
 from nqs_core.ansatze.grid import CellNetwork, require_cells, require_odd
 from nqs_core.ansatze.layers import Convolution, dense, dtype_of, gelu, layer_norm, log_cosh, log_sum, small
-from nqs_core.ansatze.windows import StagedNet, windows_where_they_pay
+from nqs_core.ansatze.windows import StagedNet, field_of_stages, windows_where_they_pay
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
@@ -100,6 +100,10 @@ class ResCNN(CellNetwork):
     @property
     def signed(self) -> bool:
         return self.head != "real"
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        return field_of_stages(self)
 
     @property
     def steps(self) -> tuple[int, ...] | None:

@@ -1,6 +1,8 @@
 """Inputs of a network's layers and the signals that come back to them, for one configuration."""
 
+import functools
 import math
+import re
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -36,6 +38,11 @@ def leaves(params: Shapes) -> dict[str, Any]:
     return {"/".join(str(k.key) for k in path): leaf for path, leaf in flat}
 
 
+def kind(path: str) -> str:
+    """A path without the numbers of layers: convs/conv/kernel for convs_3/conv/kernel."""
+    return re.sub(r"_\d+(?=/|$)", "", path)
+
+
 def node(params: Shapes, path: str) -> dict[str, Any]:
     """What stands at a path."""
     out: Any = params["params"]
@@ -50,6 +57,14 @@ def layers(ansatz: Ansatz, params: Shapes) -> dict[str, Layer]:
     None where layers are called inside a loop or for many configurations, as in a projected network: their inputs are
     out of reach there.
     """
+    flat, structure = jax.tree.flatten(params)
+    return dict(_layers(ansatz, structure, tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in flat)))
+
+
+@functools.lru_cache(maxsize=64)
+def _layers(ansatz: Ansatz, structure: Any, flat: tuple[Any, ...]) -> dict[str, Layer]:
+    """By shapes: a form asks for them with every key press."""
+    params = jax.tree.unflatten(structure, flat)
     seen: dict[str, list[tuple[Array, Array]]] = {}
     sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
     found: dict[str, Layer] = {}

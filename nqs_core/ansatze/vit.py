@@ -106,6 +106,10 @@ class ViT(CellNetwork):
         return self.head == "complex"
 
     @property
+    def receptive_field(self) -> tuple[int, ...]:
+        return self.lattice.extent
+
+    @property
     def steps(self) -> tuple[int, ...] | None:
         return (self.patch,) * len(self.lattice.extent)
 

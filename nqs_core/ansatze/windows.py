@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -55,6 +55,13 @@ class _Stages(NamedTuple):
     log_psi: Inexact[Array, ""]
 
 
+def field_of_stages(ansatz: CellNetwork) -> tuple[int, ...]:
+    """Cells along every axis that one result of the last stage depends on."""
+    net: Any = ansatz.module()
+    width = (1 + 2 * sum(net.reaches)) * ansatz.patch
+    return tuple(min(width, length) for length in ansatz.lattice.extent)
+
+
 def windows_where_they_pay(ansatz: CellNetwork) -> LocalUpdates:
     """Windows if those of a pair of flips are far smaller than the lattice, else full forward passes."""
     net: Any = ansatz.module()
@@ -65,7 +72,7 @@ def windows_where_they_pay(ansatz: CellNetwork) -> LocalUpdates:
     share = MOVING + 2 * window / whole
     if share > PAYS or not all(ansatz.lattice.periodicity):
         return FullForward(ansatz)
-    return Windows(ansatz, Cost(1.0, share, share))
+    return Windows(ansatz, Cost(1.0, share, share, skips=True))
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Windows(LocalUpdates):
     each brought to the middle of the lattice, so that its windows are plain slices.
     """
 
+    words: ClassVar[str] = "windows around the flipped sites"
     ansatz: CellNetwork
     cost: Cost
 

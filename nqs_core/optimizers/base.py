@@ -1,5 +1,6 @@
 """The contract of an update rule."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -8,9 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
+from nqs_core.ansatze.memory import at_once
+from nqs_core.ansatze.operations import Effort
 from nqs_core.types import Coupling, Params, Shapes
 
 OptState = Any
+
+BACKWARD = "the force by one backward pass of every sample"
 
 
 class Batch(NamedTuple):
@@ -52,3 +57,16 @@ class Optimizer(ABC):
     @abstractmethod
     def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
         """Bytes that an update needs beyond parameters and samples; `params` may be shapes."""
+
+    @abstractmethod
+    def effort(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> Effort:
+        """What an update asks for; `params` may be shapes."""
+
+    @abstractmethod
+    def describe(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> str:
+        """How the update gets its derivatives, in words; `params` may be shapes."""
+
+
+def gradient_effort(ansatz: Ansatz, n_samples: int) -> Effort:
+    """Of one forward and one backward pass of every sample."""
+    return Effort(forwards=3 * n_samples, rounds=3 * math.ceil(n_samples / at_once(ansatz, n_samples)))

@@ -8,8 +8,16 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
-from nqs_core.jacobian import bytes_of, kernel_bytes, log_derivative_sum, neural_tangent_kernel
-from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
+from nqs_core.ansatze.operations import Effort, Operations
+from nqs_core.jacobian import (
+    bytes_of,
+    describe,
+    kernel_bytes,
+    kernel_effort,
+    log_derivative_sum,
+    neural_tangent_kernel,
+)
+from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, gradient_effort, normalised_weights
 from nqs_core.registry import component, context, param
 from nqs_core.types import Coupling, Params, Shapes
 
@@ -53,6 +61,16 @@ class MinSR(Optimizer):
 
     def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
         return 2 * bytes_of(params) + kernel_bytes(ansatz, params, n_samples)
+
+    def effort(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> Effort:
+        """The kernel, its Cholesky decomposition, and a backward pass."""
+        kernel, gradient = kernel_effort(ansatz, params, n_samples), gradient_effort(ansatz, n_samples)
+        m = n_samples * (2 if ansatz.signed else 1)
+        solve = Operations(products=m**3 / 3 + 4 * m**2, elements=6 * m**2, calls=40)
+        return Effort(kernel.forwards + gradient.forwards, kernel.rounds + gradient.rounds, kernel.beside.plus(solve))
+
+    def describe(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> str:
+        return describe(ansatz, params, n_samples)
 
 
 def centred_kernel(kernel: Float[Array, "m m"], weights: Float[Array, " n"]) -> Float[Array, "m m"]:

@@ -8,8 +8,9 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
+from nqs_core.ansatze.operations import Effort
 from nqs_core.jacobian import bytes_of, force
-from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, normalised_weights
+from nqs_core.optimizers.base import BACKWARD, Batch, Optimizer, OptInfo, gradient_effort, normalised_weights
 from nqs_core.registry import component, context, param
 from nqs_core.types import Coupling, Params, Shapes
 
@@ -37,3 +38,9 @@ class SGD(Optimizer):
 
     def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
         return 2 * bytes_of(params)
+
+    def effort(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> Effort:
+        return gradient_effort(ansatz, n_samples)
+
+    def describe(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> str:
+        return BACKWARD

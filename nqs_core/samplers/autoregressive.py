@@ -5,7 +5,8 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from nqs_core.ansatze.base import Ansatz, AutoregressiveAnsatz
+from nqs_core.ansatze.base import Ansatz, AutoregressiveAnsatz, Cost
+from nqs_core.ansatze.operations import Effort
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
@@ -33,6 +34,10 @@ class Autoregressive(Sampler):
         sigma, log_psi = _autoregressive(ansatz).sample(params, key, self.n_samples)
         samples = Samples(sigma[:, None], log_psi[:, None], jnp.zeros((self.n_samples, 1), jnp.float64))
         return samples, None, SamplerInfo(jnp.asarray(True), {})
+
+    def effort(self, cost: Cost) -> Effort:
+        """Every layer once at every site."""
+        return Effort(forwards=self.n_samples, rounds=self.sector.n_sites)
 
 
 def _autoregressive(ansatz: Ansatz) -> AutoregressiveAnsatz:

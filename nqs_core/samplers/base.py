@@ -5,7 +5,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from jaxtyping import Array, Bool, Float, Inexact, Int8, PRNGKeyArray
 
-from nqs_core.ansatze.base import Ansatz
+from nqs_core.ansatze.base import Ansatz, Cost
+from nqs_core.ansatze.operations import Effort
 from nqs_core.lattices.base import Lattice
 from nqs_core.sector import Sector
 from nqs_core.types import Params
@@ -51,3 +52,7 @@ class Sampler(ABC):
         self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, state: SamplerState
     ) -> tuple[Samples, SamplerState, SamplerInfo]:
         """n_samples configurations, the next state, and what to report."""
+
+    @abstractmethod
+    def effort(self, cost: Cost) -> Effort:
+        """What one call of `sample` asks of a network whose local updates have this cost."""

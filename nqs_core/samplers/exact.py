@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int, Int8, PRNGKeyArray
 
-from nqs_core.ansatze.base import Ansatz
+from nqs_core.ansatze.base import Ansatz, Cost
+from nqs_core.ansatze.operations import Effort
 from nqs_core.errors import TooLargeError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
@@ -56,6 +57,10 @@ class Exact(Sampler):
         sigma = configurations(codes[index], self.sector.n_sites)
         samples = Samples(sigma[:, None], log_psi[index][:, None], jnp.zeros((self.n_samples, 1), jnp.float64))
         return samples, None, SamplerInfo(jnp.asarray(True), {})
+
+    def effort(self, cost: Cost) -> Effort:
+        """The network on the whole sector."""
+        return Effort(forwards=self.sector.size, rounds=max(1, self.sector.size // CHUNK))
 
 
 def configurations(codes: Int[Array, " n"], n_sites: int) -> Int8[Array, "n n_sites"]:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Inexact, Int, Int8, Int32, PRNGKeyArray, UInt32
 
-from nqs_core.ansatze.base import Ansatz, LocalUpdates, Prepared, flip
+from nqs_core.ansatze.base import Ansatz, Cost, LocalUpdates, Prepared, flip
+from nqs_core.ansatze.operations import Effort
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
@@ -101,6 +102,16 @@ class Metropolis(Sampler):
         draws, log_psi = jnp.swapaxes(draws, 0, 1), jnp.swapaxes(log_psi, 0, 1)
         samples = Samples(draws, log_psi, jnp.zeros(log_psi.shape, jnp.float64))
         return samples, Chains(sigma), SamplerInfo(jnp.asarray(True), {"acceptance": jnp.mean(acceptance)})
+
+    def effort(self, cost: Cost) -> Effort:
+        """A cache for every draw, and an update for every proposal that changes the configuration."""
+        n_sites, n_up = self.sector.n_sites, self.sector.n_up
+        share = 1.0
+        if n_up is not None and cost.skips:  # a pair of random spins is antiparallel
+            share = 2 * n_up * (n_sites - n_up) / (n_sites * (n_sites - 1))
+        proposals = self.n_samples * self.n_sweeps * n_sites
+        forwards = self.n_samples * cost.cache + proposals * share * cost.advance
+        return Effort(forwards, rounds=proposals / self.n_chains)
 
     def _run(
         self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, sigma: Int8[Array, "n_chains n_sites"], n_sweeps: int

@@ -73,6 +73,10 @@ class LogTable(Ansatz):
     def signed(self) -> bool:
         return self.complex
 
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        return self.lattice.extent
+
     def init(self, key: Any) -> Any:
         scale = 0.5 * jax.random.normal(key, (2, 2**self.lattice.n_sites))
         table = scale[0] + 1j * scale[1] if self.signed else scale[0]

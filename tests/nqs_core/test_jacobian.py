@@ -84,8 +84,8 @@ def test_every_way_to_the_kernel_is_the_same(name, params, monkeypatch):
 def test_the_way_depends_on_the_shape_and_is_told_in_words():
     ansatz, theta = network("vit", {"features": 6, "layers": 1, "heads": 2})
     text = describe(ansatz, theta, 100)
-    assert "layers by inputs and signals: expand_0 (2 x 6 -> 24), reduce_0 (2 x 24 -> 6)" in text
-    assert "attention_0/alpha" in text.split("per-sample gradients")[1]
+    assert "layers by inputs and signals: expand (2 x 6 -> 24), reduce (2 x 24 -> 6)" in text
+    assert "attention/alpha" in text.split("per-sample gradients")[1]
     ansatz, theta = network("rescnn", {"channels": 4, "blocks": 1})
     assert "signals" not in describe(ansatz, theta, 100)
     assert plan(ansatz, theta, 100).gradients == (tuple(taps.leaves(theta)),)

@@ -1,0 +1,139 @@
+"""What a run takes, by part: memory, floating-point operations of a step, and seconds on a device of nominal speed."""
+
+import functools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Inexact
+
+from nqs_core.ansatze.base import Ansatz
+from nqs_core.ansatze.memory import shapes_of
+from nqs_core.ansatze.operations import Effort, Operations, forward
+from nqs_core.estimators import CHUNK
+from nqs_core.hamiltonians import Hamiltonian
+from nqs_core.jacobian import bytes_of, real_size
+from nqs_core.operators import LocalOperator, compile
+from nqs_core.optimizers import Optimizer
+from nqs_core.samplers import Sampler
+from nqs_core.sector import Sector
+
+PROBES = 64  # random configurations that are looked at
+BLOCK = 100  # moves that a CPU evaluates together, where those that are forbidden are skipped
+
+
+class Memory(NamedTuple):
+    """Bytes beyond the 0.6 GB of a JAX process.
+
+    parameters: with their update; samples: configurations and what is kept of each, the final measurement's energies
+    included; caches: of the local updates; hamiltonian: its matrix elements; optimizer: workspace of an update.
+    """
+
+    parameters: int
+    samples: int
+    caches: int
+    hamiltonian: int
+    optimizer: int
+
+
+class Work(NamedTuple):
+    """Operations of a step."""
+
+    sampling: Operations
+    energies: Operations
+    update: Operations
+
+    @property
+    def batch(self) -> Operations:
+        """Of samples and their local energies, without the update."""
+        return self.sampling.plus(self.energies)
+
+    @property
+    def step(self) -> Operations:
+        """Of everything."""
+        return self.batch.plus(self.update)
+
+
+class Rates(NamedTuple):
+    """Operations a second by kind, and seconds a call."""
+
+    products: float
+    elements: float
+    special: float
+    call: float
+
+
+CPU = Rates(products=2e10, elements=2e9, special=2e8, call=5e-6)
+GPU = Rates(products=1e13, elements=1e12, special=2e11, call=1e-5)
+
+
+def rates(on_cpu: bool, precision: str) -> Rates:
+    """Of a device of nominal speed."""
+    nominal = CPU if on_cpu else GPU
+    return nominal if precision == "float32" else Rates(*(x / 2 for x in nominal[:3]), nominal.call)
+
+
+def n_params(ansatz: Ansatz) -> int:
+    """Number of parameters; a complex one counts as two."""
+    return sum(map(real_size, jax.tree.leaves(shapes_of(ansatz))))
+
+
+def memory(hamiltonian: Hamiltonian, ansatz: Ansatz, sampler: Sampler, optimizer: Optimizer, measured: int) -> Memory:
+    """Estimated memory of a run that measures `measured` samples at its end."""
+    shapes, n = shapes_of(ansatz), sampler.n_samples
+    return Memory(
+        parameters=2 * bytes_of(shapes),
+        samples=n * (2 * ansatz.lattice.n_sites + 64) + 32 * max(measured, n),
+        caches=3 * n * _cache_bytes(ansatz),
+        hamiltonian=64 * len(operator(hamiltonian).moves),
+        optimizer=optimizer.workspace(ansatz, shapes, n),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _cache_bytes(ansatz: Ansatz) -> int:
+    updates = ansatz.local_updates()
+    sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
+    return bytes_of(jax.eval_shape(lambda p, s: updates.cache(updates.prepare(p), s), shapes_of(ansatz), sigma))
+
+
+@functools.lru_cache(maxsize=16)
+def operator(hamiltonian: Hamiltonian) -> LocalOperator:
+    """The Hamiltonian with concrete couplings, compiled once."""
+    return compile(hamiltonian.terms(), hamiltonian.lattice.n_sites)
+
+
+@functools.lru_cache(maxsize=16)
+def elements(hamiltonian: Hamiltonian, sector: Sector) -> Inexact[np.ndarray, "n n_moves"]:
+    """Off-diagonal elements ⟨σ|H|flip(σ, k)⟩ of a few random configurations; evaluated on the default device."""
+    sigma = sector.random(jax.random.key(0), PROBES)
+    return np.asarray(jax.vmap(operator(hamiltonian).mel)(sigma))
+
+
+def work(hamiltonian: Hamiltonian, ansatz: Ansatz, sampler: Sampler, optimizer: Optimizer) -> Work:
+    """Of one step. Allowed moves: the mean over a few random configurations of the sector."""
+    network, n = forward(ansatz), sampler.n_samples
+    cost = ansatz.local_updates().cost
+    found = elements(hamiltonian, ansatz.sector)
+    n_moves = found.shape[1]
+    if cost.skips:
+        n_moves = float(np.count_nonzero(found)) / len(found)
+    rounds = n * n_moves / BLOCK if cost.skips else n_moves * math.ceil(n / CHUNK)
+    return Work(
+        sampling=_spent(network, sampler.effort(cost)),
+        energies=_spent(network, Effort(n * (cost.cache + n_moves * cost.ratio), rounds)),
+        update=_spent(network, optimizer.effort(ansatz, shapes_of(ansatz), n)),
+    )
+
+
+def _spent(network: Operations, effort: Effort) -> Operations:
+    inside = network.times(effort.forwards)._replace(calls=effort.rounds * (network.calls + 1))
+    return inside.plus(effort.beside)
+
+
+def seconds(operations: Operations, rates: Rates) -> float:
+    """One kind after the other."""
+    spent = (operations.products / rates.products, operations.elements / rates.elements)
+    return sum(spent) + operations.special / rates.special + operations.calls * rates.call
