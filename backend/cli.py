@@ -55,6 +55,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, metavar="N", help="instead of the configuration's seed")
     run.set_defaults(command=_run)
 
+    card = commands.add_parser(
+        "card",
+        help="say what a configuration is and takes, without running it",
+        description="Parameters, receptive field, symmetry, memory and time of a configuration, and which samplers and "
+        "optimizers fit; one that cannot run is refused with the reason.",
+    )
+    card.add_argument("config", metavar="CONFIG", help="JSON file, or - for standard input")
+    card.add_argument("--json", action="store_true", help="print it as JSON")
+    card.add_argument("--data-dir", type=Path, help=f"{folder}; its runs tell the speed of this device")
+    card.set_defaults(command=_card)
+
     reference = commands.add_parser("reference", help="compute the lowest energies of a configuration")
     reference.add_argument("config", metavar="CONFIG", help="JSON file, or - for standard input")
     reference.add_argument("--levels", type=int, default=1, metavar="K", help="how many levels; default: 1")
@@ -183,6 +194,15 @@ def _run(args: argparse.Namespace) -> int:
     from backend import console
 
     console.run(config, args.out)
+    return 0
+
+
+def _card(args: argparse.Namespace) -> int:
+    config = read_config(args.config)
+    _prepare_jax()
+    from backend import console_card
+
+    console_card.run(config, _settings(data_dir=args.data_dir), args.json)
     return 0
 
 

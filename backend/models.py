@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0002"  # newest file in migrations/versions; a test compares the two
+SCHEMA_VERSION = "0003"  # newest file in migrations/versions; a test compares the two
 
 KINDS = ("vmc", "dmrg", "exact", "measure")  # measure: more samples of the run `parent`
 STATES = ("queued", "starting", "running", "stopped", "done", "failed")
@@ -73,6 +73,7 @@ runs = sa.Table(
     sa.Column("system_sector", sa.String(64)),
     sa.Column("n_sites", sa.Integer),
     sa.Column("n_steps", sa.Integer, nullable=False),
+    sa.Column("work", JSON),  # operations of a step by kind, as it was planned
     sa.Column("reference", JSON),
     sa.Column("reference_energy", sa.Double),  # only where a relative error may be stated: exact or an estimate
     sa.Column("state", sa.String(16), nullable=False),

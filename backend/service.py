@@ -3,32 +3,29 @@
 import functools
 import re
 import secrets
-import threading
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Engine
 
 from backend import extrapolation, models, references, store
-from backend.formula import formula
 from backend.parsing import SPECS, checked, checked_spec
+from backend.planning import Planner
 from backend.problems import NotFound
 from backend.reference_service import ReferenceService
 from backend.series import brief
 from backend.settings import Settings
 from backend.store import StateError
 from backend.strict import Invalid
-from nqs_core import catalog, problem
+from nqs_core import catalog
 from nqs_core.config import MeasureJob, RunConfig, Text
 from nqs_core.lattices.drawing import draw
 from nqs_core.lattices.symmetry import little
 
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 INTEGERS = re.compile(r"\s*-?[0-9]+\s*(,\s*-?[0-9]+\s*)*")
-REMEMBERED = 256  # validated configurations
 
 
 class RunPatch(BaseModel):
@@ -57,8 +54,7 @@ class Service:
         self.boot = boot
         self.version = version("spinscope")
         self.references = ReferenceService(settings, engine)
-        self._validated = functools.lru_cache(REMEMBERED)(self._validate)
-        self._lock = threading.Lock()
+        self._planner = Planner(settings, engine)
         self._briefs: dict[str, tuple[int, dict[str, Any] | None]] = {}  # last_seq and result without arrays
 
     @functools.cached_property
@@ -99,42 +95,23 @@ class Service:
         Raises:
             NQSError: why it cannot run.
         """
-        config = checked(RunConfig, body)
-        # The name changes nothing; without it more of what a form sends while somebody types is remembered.
-        known = self._validated(orjson.dumps(config.model_copy(update={"name": ""}).model_dump(mode="json")))
-        full = known["config"] | {"name": config.name}
-        return {**known, "config": full, "reference": references.match(self.engine, RunConfig.model_validate(full))}
-
-    def _validate(self, raw: bytes) -> dict[str, Any]:
-        config = RunConfig.model_validate(orjson.loads(raw))
-        with self._lock:  # tracing in several threads at once only makes each of them slower
-            built = problem.build(config, self.settings.memory_bytes or None)
-            warnings = problem.warnings(built)
-        full = built.config or config
-        return {
-            "ok": True,
-            "config": full.model_dump(mode="json"),
-            "n_sites": built.n_sites,
-            "n_params": problem.n_params(built),
-            "memory_bytes": problem.memory_bytes(built),
-            "formula": formula(full.hamiltonian),
-            "warnings": warnings,
-        }
+        return self._planner.plan(checked(RunConfig, body)).answer
 
     def submit(self, body: Any, *, idem_key: str | None = None, cloned_from: str | None = None) -> dict[str, Any]:
         """Queue a run; the configuration is stored with every default, so that it means the same for ever."""
-        checked = self.validate(body)
-        config = RunConfig.model_validate(checked["config"])
+        answer, work = self._planner.plan(checked(RunConfig, body))
+        config = RunConfig.model_validate(answer["config"])
         run = store.submit(
             self.engine,
-            checked["config"],
+            answer["config"],
             idem_key=idem_key,
             cloned_from=cloned_from,
-            reference=checked["reference"],
-            n_sites=checked["n_sites"],
+            reference=answer["reference"],
+            n_sites=answer["n_sites"],
             system=references.system_of(config),
+            work=work.step,
         )
-        references.refresh_run(self.engine, run, config, checked["reference"])
+        references.refresh_run(self.engine, run, config, answer["reference"])
         return self.run(run)
 
     def runs(self, **filters: Any) -> dict[str, Any]:

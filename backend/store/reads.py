@@ -74,6 +74,16 @@ def checkpoint_hashes(engine: Engine, run_id: str) -> dict[str, str]:
         return {row.path: row.sha256 for row in connection.execute(query)}
 
 
+def worked(engine: Engine, devices: Sequence[str], limit: int) -> list[dict[str, Any]]:
+    """Newest first: id, config and planned work of the VMC runs that ended well on a device of one of these names."""
+    query = sa.select(runs.c.id, runs.c.config, runs.c.work).where(
+        runs.c.kind == "vmc", runs.c.state == "done", runs.c.device.in_(devices), runs.c.work.is_not(None)
+    )
+    with reading(engine) as connection:
+        found = connection.execute(query.order_by(runs.c.ended.desc(), runs.c.id).limit(limit))
+        return [{"id": row.id, "config": row.config, "work": row.work} for row in found]
+
+
 def training_rows(engine: Engine, run_id: str, names: Sequence[str]) -> list[tuple[Any, ...]]:
     """The columns `names` of each training step of the current series, steps rising.
 

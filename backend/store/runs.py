@@ -74,6 +74,7 @@ def submit(
     kind: str = "vmc",
     parent: str | None = None,
     system: tuple[str, str] | None = None,
+    work: Sequence[float] | None = None,
 ) -> str:
     """Queue a run and return its id; a repeated `idem_key` returns the id of the first submission.
 
@@ -91,6 +92,7 @@ def submit(
         kind: one of `models.KINDS`.
         parent: the run that is measured.
         system: canonical key and sector label, by which references are matched.
+        work: operations of a step by kind, by which the speed of the device is learned.
     """
     run_id = str(uuid.uuid4())
     row = {
@@ -102,6 +104,7 @@ def submit(
         "config": dict(config),
         "n_sites": n_sites,
         "n_steps": config.get("n_steps", 300) if n_steps is None else n_steps,
+        "work": None if work is None else list(work),
         "kind": kind,
         "parent": parent,
         "system_key": system[0] if system else None,
