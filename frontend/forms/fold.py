@@ -38,7 +38,7 @@ class Fold:
 
     def tell(self, words: str) -> None:
         """What is inside, for those who do not open it."""
-        label = f"{self._title}: {words}" if words else self._title
+        label = ": ".join(filter(None, (self._title, words)))
         if self.head.label != label:
             self.head.label = label
 

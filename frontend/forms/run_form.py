@@ -6,6 +6,7 @@ from typing import Any
 
 import panel_material_ui as pmui
 
+from frontend.figures.card_text import because
 from frontend.forms.observing import ObservablesForm
 from frontend.forms.schema import Field, FieldError, field, fields
 from frontend.forms.sector import SectorForm
@@ -20,6 +21,12 @@ TITLES = {
     "optimizer": "Optimizer",
 }
 AUTO = "automatic"
+# A reason is longer than a name.
+BARRED_CSS = """
+.MuiMenu-paper .MuiMenuItem-root.Mui-disabled{white-space:normal;max-width:420px;min-height:0;opacity:.65}
+.MuiMenu-paper .MuiMenuItem-root.Mui-disabled .MuiListItemText-root{margin-top:4px;margin-bottom:4px}
+.MuiMenu-paper .Mui-disabled .MuiListItemText-primary{font-size:13px;line-height:1.4}
+"""
 RUN_FIELDS = ("n_steps", "seed", "precision", "measure")
 
 
@@ -40,8 +47,8 @@ class Section:
         self._silent = False
         names = list(entries)
         self.select = pmui.Select(
-            label=TITLES.get(family, family), options=names, value=names[0] if names else None, size="small",
-            sizing_mode="stretch_width", margin=(12, 0, 5, 0),
+            label=TITLES.get(family, family), options={name: name for name in names}, value=names[0] if names else None,
+            size="small", sizing_mode="stretch_width", margin=(12, 0, 5, 0), stylesheets=[BARRED_CSS],
         )  # fmt: skip
         self.select.param.watch(self._on_select, "value")
         self.body = pmui.FlexBox(sizing_mode="stretch_width", margin=0, gap="0px 10px")
@@ -99,6 +106,25 @@ class Section:
         self.body.objects = [c.widget for c in [*short, *(c for c in controls if c not in short)]]
         self.select.description = f"{self.entry.get('summary', '')}"
 
+    def offer(self, reasons: Mapping[str, str]) -> None:
+        """Which components fit the rest; one that does not cannot be chosen, and says why: name -> reason or empty."""
+        barred = {name: why for name, why in reasons.items() if why and name != self.name}
+        labels = {because(self.family, name, barred[name]) if name in barred else name: name for name in self.entries}
+        if labels != self.select.options or list(barred) != self.select.disabled_options:
+            self._silently(options=labels, disabled_options=list(barred))
+
+    def error(self, message: str) -> None:
+        """Mark the choice itself, or unmark it with an empty message."""
+        if (self.select.helper_text or "") != message:
+            self.select.param.update(helper_text=message, error_state=bool(message))
+
+    def _silently(self, **changes: Any) -> None:
+        was, self._silent = self._silent, True
+        try:
+            self.select.param.update(**changes)
+        finally:
+            self._silent = was
+
     def set(self, name: str, params: Mapping[str, Any]) -> None:
         """Choose a component with these parameters; what is left out takes its default."""
         self._silent = True
@@ -114,6 +140,7 @@ class Section:
 
     def read(self, errors: dict[str, str]) -> dict[str, Any] | None:
         """The spec, None where the server chooses; what does not fit is marked and noted in `errors`."""
+        self.error("")
         if self.name == AUTO:
             return None
         params: dict[str, Any] = {}
@@ -213,10 +240,18 @@ class RunForm:
         """Put messages under the fields they name; returns those that name no field here."""
         return {where: what for where, what in found.items() if not self._mark(where, what)}
 
+    def offer(self, fits: Mapping[str, Mapping[str, str]]) -> None:
+        """Bar the samplers and optimizers that do not fit: family -> name -> reason or empty; unknown ones are open."""
+        for family in ("sampler", "optimizer"):
+            self.sections[family].offer(fits.get(family) or {})
+
     def _mark(self, where: str, what: str) -> bool:
         family, _, key = where.partition(".")
         if family == "sector":
             return self.sector.mark(key, what)
+        if where in self.sections:
+            self.sections[where].error(what)
+            return True
         controls = self.sections[family].controls if family in self.sections else {"name": self.name, **self.run}
         if (control := controls.get(key or family)) is None:
             return self.observing.mark(where, what)

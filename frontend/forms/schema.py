@@ -220,11 +220,12 @@ PROBLEM = re.compile(
 )
 
 SIMPLE = re.compile(r"^(?P<field>[a-z_]+(?:\.[a-z_]+)?): (?P<what>.*?)(?: \(given: .*)?$")
+COMPONENT = re.compile(r"^(?P<family>lattice|hamiltonian|ansatz|sampler|optimizer) '[^']*'(?:: | )(?P<what>.*)$")
 SECTOR = re.compile(r"^(?P<field>sector\.\w+) = (?P<what>.*)$", re.DOTALL)
 
 
 def locate(detail: str, problems: tuple[tuple[str, str], ...] = ()) -> dict[str, str]:
-    """Which fields a refusal names: `family.parameter` (or a key of the configuration) -> what is wrong with it."""
+    """Which fields a refusal names: `family.parameter`, `family` or a key of the configuration -> what is wrong."""
     found: dict[str, str] = {}
     for where, what in problems:
         parts = [p for p in where.split(".") if p not in ("body", "params")]
@@ -234,4 +235,6 @@ def locate(detail: str, problems: tuple[tuple[str, str], ...] = ()) -> dict[str,
         found[f"{match['family']}.{match['field']}"] = match["what"]
     elif not found and (match := SECTOR.match(detail) or SIMPLE.match(detail)):
         found[match["field"]] = match["what"]
+    elif not found and (match := COMPONENT.match(detail)):
+        found[match["family"]] = match["what"]
     return found

@@ -12,14 +12,16 @@ import panel_material_ui as pmui
 
 from frontend.client import ApiError, Run, Unreachable
 from frontend.components.browser import Formula
-from frontend.figures import text
+from frontend.figures import card_text, text
 from frontend.forms import RunForm, locate
 from frontend.state import Hub
+from frontend.views.network_card import NetworkCard
 from frontend.views.preview import LatticePreview
 
 DEBOUNCE_SECONDS = 0.25
 REFUSALS = (400, 422)
 OWN = "Own configuration"
+MARKED = "Check the marked fields."
 
 
 class LaunchPanel:
@@ -44,7 +46,8 @@ class LaunchPanel:
         self.preset.param.watch(self._on_preset, "value")
         self._describe()
         self.formula = Formula(sizing_mode="stretch_width", margin=(8, 0, 2, 0), min_height=30)
-        self.facts = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 0, 6, 0), stylesheets=[FACTS_CSS])
+        self.card = NetworkCard()
+        self.facts = pn.pane.HTML(BLANK, sizing_mode="stretch_width", margin=(0, 0, 6, 0), stylesheets=[FACTS_CSS])
         self.alert = pmui.Alert("", severity="error", visible=False, sizing_mode="stretch_width", margin=(0, 0, 6, 0))
         self.notes = pn.pane.HTML(
             "", visible=False, sizing_mode="stretch_width", margin=(0, 0, 6, 0), stylesheets=[NOTES_CSS]
@@ -64,8 +67,9 @@ class LaunchPanel:
         top = pn.Column(head, self.preset, self.formula, *fields, margin=(14, 18, 14, 18))
         top.sizing_mode = "stretch_width"
         foot = pmui.Paper(
-            self.alert, self.notes, self.facts, self.button, elevation=0, square=True, sizing_mode="stretch_width",
-            margin=0, sx={"padding": "10px 18px 12px", "borderTop": "1px solid", "borderColor": "divider"},
+            self.alert, self.notes, self.card.fold.view, self.facts, self.button, elevation=0, square=True, margin=0,
+            sizing_mode="stretch_width",
+            sx={"padding": "10px 18px 12px", "borderTop": "1px solid", "borderColor": "divider"},
             styles={"position": "sticky", "bottom": "0", "z-index": "3"},
         )  # fmt: skip
         return [top, foot]
@@ -117,7 +121,8 @@ class LaunchPanel:
         if self._check is not None:
             self._check.cancel()
         self._local_formula()
-        self.facts.object = CHECKING
+        self.card.checking()
+        self.facts.object = BLANK
         self._check = asyncio.get_running_loop().create_task(self._validate())
 
     def start(self) -> None:
@@ -162,7 +167,7 @@ class LaunchPanel:
         self.button.disabled = bool(errors)
         if errors:
             self.alert.visible = self.notes.visible = False
-            self.facts.object = "Check the marked fields."
+            self._tell_marked()
             return
         self._remember(self.draft())
         try:
@@ -178,24 +183,33 @@ class LaunchPanel:
     def _refuse(self, error: ApiError) -> None:
         found = locate(error.detail, error.problems)
         rest = self.form.mark(found)
-        message = "" if found and not rest else error.detail
+        # A choice that does not fit may be out of sight: it is marked, and the sentence stands here too.
+        message = "" if found and not rest and not found.keys() & self.form.sections.keys() else error.detail
         self.alert.param.update(object=message, visible=bool(message))
         self.notes.visible = False
-        self.facts.object = "" if message else "Check the marked fields."
+        self.card.refuse()
+        self.form.offer({})
+        self.facts.object = BLANK if message else MARKED
         self.button.disabled = error.status in REFUSALS  # anything else may work at the next try
+
+    def _tell_marked(self) -> None:
+        self.card.refuse()
+        self.facts.object = MARKED
 
     def _accept(self, answer: dict[str, Any]) -> None:
         self.alert.visible = False
         if answer.get("formula"):
             self.formula.param.update(latex=text.tidy(str(answer["formula"])), visible=True)
-        self.facts.object = facts(answer)
+        self.card.show(answer)
+        self.facts.object = card_text.reference(answer)
+        self.form.offer((answer.get("card") or {}).get("fits") or {})
         warnings = [str(w) for w in answer.get("warnings") or []]
         self.notes.param.update(object="".join(map(warning, warnings)), visible=bool(warnings))
 
     async def _launch(self, event: Any) -> None:
         config, errors = self.form.read()
         if errors:
-            self.facts.object = "Check the marked fields."
+            self._tell_marked()
             return
         config["name"] = config.get("name") or self._default_name(config)
         self.button.loading = True
@@ -224,24 +238,8 @@ def warning(words: str) -> str:
     return f"<details class='note'><summary>{said}</summary>{html.escape(rest[:1].upper() + rest[1:])}</details>"
 
 
-def facts(answer: dict[str, Any]) -> str:
-    """16 sites, 560 parameters, about 12 MB; reference: E₀/N = −1.27528 (analytic)."""
-    n = answer.get("n_sites") or 1
-    size = f"{text.count(n)} sites · {text.count(answer.get('n_params'))} parameters"
-    if answer.get("memory_bytes"):
-        size += f" · ~{text.memory(answer['memory_bytes'])}"
-    reference = answer.get("reference")
-    if not reference:
-        return f"{size}<br>No reference energy is known for this system."
-    energy = text.minus(f"{reference['energy'] / n:.6f}")
-    return f"{size}<br>Reference E₀/N = <b>{energy}</b> ({html.escape(str(reference.get('method', '')))})"
-
-
-CHECKING = "<span class='busy'>Checking…<br>&nbsp;</span>"  # as high as the answer: nothing below may jump
-FACTS_CSS = """
-:host{font-size:12.5px;line-height:1.5;color:var(--panel-on-surface-color);opacity:.85}
-.busy{opacity:.6}
-"""
+BLANK = "&nbsp;"  # as high as the answer: nothing below may jump
+FACTS_CSS = ":host{font-size:12.5px;line-height:1.5;color:var(--panel-on-surface-color);opacity:.85}"
 NOTES_CSS = """
 :host{font-size:12.5px;line-height:1.45;color:var(--panel-on-surface-color)}
 .note{padding:7px 10px;border-radius:6px;background:color-mix(in srgb,#d99a00 14%,transparent);margin-top:4px}

@@ -78,3 +78,36 @@ def test_a_choice_of_observables_reaches_the_run(open_page: OpenPage, server: Se
     assert field(page, "Name").input_value() == ""
     done = server.wait(run["id"], lambda r: r["state"] in ("done", "failed"))
     assert list(done["result"]["observables"]) == ["structure_factor"]
+
+
+def test_the_card_says_what_a_network_takes_and_what_fits_it(open_page: OpenPage) -> None:
+    page = open_page("/")
+    wait_for_size(page, 16)
+    line = page.get_by_role("button", name=re.compile(r"16 sites · 560 parameters · ~[\d.]+ MB"))
+    details = page.get_by_text("Receptive field")
+    expect(details).to_be_hidden()
+    line.click()
+    expect(details).to_be_visible()
+    expect(page.get_by_text("the whole lattice")).to_be_visible()
+    foot = page.get_by_role("button", name="Launch").bounding_box()
+    type_in(page, "Density", "1")
+    page.get_by_role("button", name=re.compile(r"16 sites · 288 parameters")).wait_for()
+    expect(page.get_by_text("288: hidden 272, visible 16")).to_be_visible()
+    assert page.get_by_role("button", name="Launch").bounding_box() == foot  # nothing has jumped
+    line = page.get_by_role("button", name=re.compile(r"16 sites · 288 parameters"))
+    line.click()
+
+    launch = page.get_by_role("button", name="Launch")
+    page.get_by_role("combobox", name="Sampler").click()
+    barred = page.locator("li", has_text="autoregressive: needs an autoregressive ansatz (arnn); 'rbm' is none")
+    expect(barred).to_have_attribute("aria-disabled", "true")
+    choose(page, "metropolis")
+    select(page, "Ansatz", "arnn")
+    wait_for_size(page, 16)
+    select(page, "Sampler", "autoregressive")
+    expect(launch).to_be_enabled()
+    select(page, "Ansatz", "rbm")
+    page.get_by_text("'rbm' is none").first.wait_for()
+    expect(launch).to_be_disabled()
+    select(page, "Sampler", "metropolis")
+    expect(launch).to_be_enabled()
