@@ -9,7 +9,7 @@ import json
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -68,14 +68,35 @@ def save(folder: Path, state: Any, step: int, meta: Mapping[str, Any], keep: int
         OSError: the disk is full, for example; the earlier checkpoints are untouched.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:012d}.ckpt"
+    digest = write_state(path, state, step, meta)
+    others = [other for other in files(folder) if other != path]
+    for old in others[keep - 1 :]:
+        old.unlink(missing_ok=True)
+    return Saved(path, digest, [path.name, *(other.name for other in others[: keep - 1])])
+
+
+def write_state(path: Path, state: Any, step: int, meta: Mapping[str, Any]) -> str:
+    """Write `state`, that of `step`, to a file of any name; its sha256.
+
+    Raises:
+        OSError: nothing can be written there; what was there is untouched.
+    """
     leaves, _ = _flatten(state)
     weak = [name for name, leaf in leaves.items() if _is_weak(leaf)]
-    header = json.dumps({"meta": {**meta, "step": step}, "weak": weak}).encode()
-    body = flax.serialization.msgpack_serialize({name: _to_numpy(leaf) for name, leaf in leaves.items()})
-    content = struct.pack("<I", len(header)) + header + body
+    return write(path, {name: _to_numpy(leaf) for name, leaf in leaves.items()}, {**meta, "step": step}, weak)
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], weak: Sequence[str] = ()) -> str:
+    """Write arrays under the paths of their leaves; `weak` are the weakly typed ones. Returns the sha256.
+
+    Raises:
+        OSError: nothing can be written there; what was there is untouched.
+    """
+    header = json.dumps({"meta": dict(meta), "weak": list(weak)}).encode()
+    content = struct.pack("<I", len(header)) + header + flax.serialization.msgpack_serialize(dict(arrays))
     digest = hashlib.sha256(content)
-    path = folder / f"step-{step:012d}.ckpt"
-    temporary = folder / f"{path.name}.{os.getpid()}.tmp"
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(MAGIC + digest.digest())
@@ -87,11 +108,8 @@ def save(folder: Path, state: Any, step: int, meta: Mapping[str, Any], keep: int
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync(folder)
-    others = [other for other in files(folder) if other != path]
-    for old in others[keep - 1 :]:
-        old.unlink(missing_ok=True)
-    return Saved(path, digest.hexdigest(), [path.name, *(other.name for other in others[: keep - 1])])
+    _sync(path.parent)
+    return digest.hexdigest()
 
 
 def _sync(folder: Path) -> None:
@@ -108,11 +126,31 @@ def files(folder: Path) -> list[Path]:
     return sorted((p for p in folder.glob("step-*.ckpt") if _NAME.fullmatch(p.name)), reverse=True)
 
 
+def step_of(path: Path) -> int:
+    """The step of a checkpoint in a folder."""
+    return int(path.stem.split("-")[1])
+
+
 def load(path: Path, like: State, sha256: str | None = None) -> tuple[State, dict[str, Any]]:
     """The state in `path`, with the structure, shapes and types of `like`, and its header.
 
     Raises:
         ValueError: the file is damaged, is not the one with this `sha256`, or holds the state of another problem.
+    """
+    stored, header = read(path, sha256)
+    leaves, structure = _flatten(like)
+    if stored.keys() != leaves.keys():
+        odd = sorted(stored.keys() ^ leaves.keys())
+        raise ValueError(f"it holds another state: {odd[0]} is in one of the two only")
+    restored = [_restore(name, stored[name], leaf, name in header["weak"]) for name, leaf in leaves.items()]
+    return jax.tree_util.tree_unflatten(structure, restored), header["meta"]
+
+
+def read(path: Path, sha256: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays in `path` by the paths of their leaves, and its header: `meta`, and `weak` names.
+
+    Raises:
+        ValueError: the file is damaged, or is not the one with this `sha256`.
     """
     raw = path.read_bytes()
     if raw[: len(MAGIC)] != MAGIC or hashlib.sha256(raw[_HEAD:]).digest() != raw[len(MAGIC) : _HEAD]:
@@ -123,12 +161,7 @@ def load(path: Path, like: State, sha256: str | None = None) -> tuple[State, dic
     start = _HEAD + 4
     header = json.loads(raw[start : start + length])
     stored: dict[str, np.ndarray] = dict(flax.serialization.msgpack_restore(raw[start + length :]))  # type: ignore[arg-type]
-    leaves, structure = _flatten(like)
-    if stored.keys() != leaves.keys():
-        odd = sorted(stored.keys() ^ leaves.keys())
-        raise ValueError(f"it holds another state: {odd[0]} is in one of the two only")
-    restored = [_restore(name, stored[name], leaf, name in header["weak"]) for name, leaf in leaves.items()]
-    return jax.tree_util.tree_unflatten(structure, restored), header["meta"]
+    return stored, header
 
 
 def _restore(name: str, stored: np.ndarray, leaf: Any, weak: bool) -> Any:
@@ -156,5 +189,5 @@ def latest(folder: Path, like: Any, among: Mapping[str, str] | None = None) -> L
         except (OSError, ValueError, KeyError, struct.error) as error:
             bad.append((path, str(error)))
             continue
-        return Loaded(state, int(path.stem.split("-")[1]), path, meta, bad)
+        return Loaded(state, step_of(path), path, meta, bad)
     return Loaded(None, 0, None, {}, bad)

@@ -47,8 +47,10 @@ class SectorConfig(_Strict):
 class Checkpoint(_Strict):
     """Where a warm start takes its parameters from."""
 
-    run: Text
-    step: int | None = Field(None, ge=0)
+    run: Text = Field(title="Run", description="Identifier of the run that was trained.")
+    step: int | None = Field(
+        None, ge=0, le=10_000_000, title="Step", description="Of a checkpoint; default: the latest."
+    )
 
 
 class System(_Strict):
@@ -83,7 +85,9 @@ class RunConfig(System):
     measure: int = Field(
         16384, ge=2, le=10_000_000, title="Final samples", description="Fresh samples of the final measurement."
     )
-    init_from: Checkpoint | None = None
+    init_from: Checkpoint | None = Field(
+        None, title="Start from", description="A run whose parameters this one starts from; default: random ones."
+    )
 
 
 class ReferenceJob(System):

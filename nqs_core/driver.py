@@ -48,10 +48,28 @@ class Metrics(NamedTuple):
     samples: Samples
 
 
-def init(problem: Problem, seed: int) -> VMCState:
-    """The state before the first step."""
+def init(problem: Problem, seed: int, params: Params | None = None) -> VMCState:
+    """The state before the first step.
+
+    Args:
+        problem: what is to be solved.
+        seed: of every random number of the run.
+        params: instead of random ones.
+
+    Raises:
+        ConfigError: the configuration names a run to start from, and no parameters are given.
+    """
+    if params is None and problem.config is not None and problem.config.init_from is not None:
+        raise ConfigError(
+            f"init_from (given: run {problem.config.init_from.run!r}): the parameters of that run are needed to start; "
+            "warm_start.start takes them"
+        )
+    return _fresh(problem, seed, params)
+
+
+def _fresh(problem: Problem, seed: int, params: Params | None = None) -> VMCState:
     key, key_params, key_sampler = jax.random.split(jax.random.key(seed), 3)
-    params = problem.ansatz.init(key_params)
+    params = problem.ansatz.init(key_params) if params is None else params
     sampler = problem.sampler.init(key_sampler, problem.ansatz, params)
     samples = jax.eval_shape(lambda: problem.sampler.sample(key, problem.ansatz, params, sampler)[0])
     n_chains, n_draws, _ = samples.sigma.shape
@@ -76,7 +94,7 @@ def blank(problem: Problem) -> VMCState:
             return jax.random.key(0)
         return jnp.zeros(leaf.shape, leaf.dtype)
 
-    return jax.tree.map(zeros, jax.eval_shape(lambda: init(problem, 0)))
+    return jax.tree.map(zeros, jax.eval_shape(lambda: _fresh(problem, 0)))
 
 
 def remeasure(problem: Problem, trained: VMCState, seed: int) -> VMCState:

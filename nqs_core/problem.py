@@ -240,8 +240,6 @@ def _hold(shapes: Any, lattice: Lattice, limit: int) -> None:
 def _refuse_unbuilt(config: RunConfig) -> None:
     if config.n_states != 1:
         raise ConfigError(f"n_states = {config.n_states} is not available yet; allowed: 1")
-    if config.init_from is not None:
-        raise ConfigError(f"init_from (given: run {config.init_from.run!r}) is not available yet; leave it out")
 
 
 def _check_sector(config: RunConfig, hamiltonian: Hamiltonian) -> None:

@@ -1,7 +1,7 @@
 """The contract of an ansatz, of its local updates, and the local updates that every ansatz has."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -126,6 +126,14 @@ class Ansatz(ABC):
     def keeps_point_group(self) -> bool:
         """Whether every point operation of the lattice leaves ψ as it is."""
         return False
+
+    @property
+    def layout(self) -> Hashable:
+        """What gives the parameters their meaning beyond their paths and shapes.
+
+        Two networks of a class with equal paths, shapes and layouts compute the same function of the parameters.
+        """
+        return None
 
     def local_updates(self) -> LocalUpdates:
         """Full forward passes; a network with something faster returns its own."""

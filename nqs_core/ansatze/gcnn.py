@@ -3,13 +3,14 @@
 import functools
 import itertools
 import math
+from collections.abc import Hashable
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array, Float, Inexact, Int
 
 from nqs_core.ansatze.grid import CellNetwork, require_cells
 from nqs_core.ansatze.layers import Head, dtype_of, log_sum
@@ -158,6 +159,10 @@ class GCNN(CellNetwork):
             return (1,) * len(self.lattice.extent)
         return None
 
+    @property
+    def layout(self) -> Hashable:
+        return _layout(self.lattice, self.reach)
+
     def module(self) -> _Net:
         return _Net(
             self.lattice,
@@ -195,6 +200,26 @@ def _filters(lattice: Crystal, reach: float, kind: str) -> _Filters:
 
     They are those within a distance of the centre of the group, so that every operation maps them onto each other.
     """
+    table = _reached(lattice, reach, kind)
+    n_positions, n_reached = len(lattice.basis) if kind == "lift" else 1, int(table[:, -1].max()) + 1
+    number = np.full(math.prod(lattice.extent) * n_positions, -1)
+    number[_index(lattice, table[:, :-2]) * n_positions + table[:, -2]] = table[:, -1]
+    window = _window(lattice, np.unique(table[:, :-2], axis=0))
+    weight = _lifted(lattice, window, number) if kind == "lift" else _turned(lattice, window, number)
+    low = tuple(window[(0,) * len(lattice.extent)].tolist())
+    return _Filters(low, window.shape[:-1], weight, n_reached * (1 if kind == "lift" else weight.shape[-1]))
+
+
+@functools.lru_cache(maxsize=32)
+def _layout(lattice: Crystal, reach: float) -> Hashable:
+    """How the sites and cells that the filters reach are numbered, and the operations that turn them."""
+    operations = lattice.operations()
+    reached = [_reached(lattice, reach, kind).tolist() for kind in ("lift", "group")]
+    return repr((reached, operations.matrices.tolist(), operations.centre.tolist()))
+
+
+def _reached(lattice: Crystal, reach: float, kind: str) -> Int[np.ndarray, "n_reached n_axes_and_2"]:
+    """Rows (cell, from that of the filter on; position in it; number): images of one site or cell share a number."""
     frame, axes = np.array(lattice.vectors), len(lattice.extent)
     inside = np.zeros((1, axes))
     if kind == "lift":
@@ -204,13 +229,8 @@ def _filters(lattice: Crystal, reach: float, kind: str) -> _Filters:
     offsets = np.array(list(itertools.product(span, repeat=axes)))
     near = np.linalg.norm((offsets[:, None, :] + inside) @ frame, axis=-1) <= limit  # (offset, position in the cell)
     k, position = np.nonzero(near)
-    reached = np.unique(_index(lattice, offsets[k]) * len(inside) + position)
-    number = np.full(math.prod(lattice.extent) * len(inside), -1)
-    number[reached] = np.arange(len(reached))
-    window = _window(lattice, offsets[near.any(axis=1)])
-    weight = _lifted(lattice, window, number) if kind == "lift" else _turned(lattice, window, number)
-    low = tuple(window[(0,) * axes].tolist())
-    return _Filters(low, window.shape[:-1], weight, len(reached) * (1 if kind == "lift" else weight.shape[-1]))
+    number = np.unique(_index(lattice, offsets[k]) * len(inside) + position, return_inverse=True)[1]
+    return np.column_stack([offsets[k], position, number])
 
 
 def _index(lattice: Crystal, cells: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The restricted Boltzmann machine."""
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -70,6 +71,10 @@ class RBM(Ansatz):
     @property
     def steps(self) -> tuple[int, ...] | None:
         return (1,) * len(self.lattice.extent) if self.symmetric else None
+
+    @property
+    def layout(self) -> Hashable:
+        return (self.lattice.extent, self.lattice.periodicity) if self.symmetric else None
 
     def _dtype(self) -> Any:
         return dtype_of(self.precision, self.complex)

@@ -1,5 +1,6 @@
 """Residual convolutional networks."""
 
+from collections.abc import Hashable
 from functools import partial
 from typing import Literal
 
@@ -108,6 +109,11 @@ class ResCNN(CellNetwork):
     @property
     def steps(self) -> tuple[int, ...] | None:
         return (1,) * len(self.lattice.extent)
+
+    @property
+    def layout(self) -> Hashable:
+        """A complex head without a layer of its own reads the same channels in another way."""
+        return self.head if self.form == "prenorm" else None
 
     def module(self) -> _Net:
         n_stages = 2 * self.blocks + 1

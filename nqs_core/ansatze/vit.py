@@ -1,5 +1,6 @@
 """The vision transformer."""
 
+from collections.abc import Hashable
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -113,9 +114,17 @@ class ViT(CellNetwork):
     def steps(self) -> tuple[int, ...] | None:
         return (self.patch,) * len(self.lattice.extent)
 
+    @property
+    def layout(self) -> Hashable:
+        """α is numbered by the displacements between patches."""
+        return self._extent(), self.lattice.periodicity
+
+    def _extent(self) -> tuple[int, ...]:
+        return tuple(length // self.patch for length in self.lattice.extent)
+
     def module(self) -> _Net:
         return _Net(
-            tuple(length // self.patch for length in self.lattice.extent),
+            self._extent(),
             self.lattice.periodicity,
             self.features,
             self.layers,
