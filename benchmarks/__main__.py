@@ -26,6 +26,7 @@ def machine() -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be given twice")
+    parser.add_argument("--case", choices=peer.CASES, action="append", help="only this case of the peer")
     parser.add_argument("--rounds", type=int, default=12, help="rounds of the comparison with NetKet")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long the feed is measured")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bench.json", help="all figures as JSON")
@@ -34,10 +35,12 @@ def main() -> int:
     record: dict[str, Any] = {"time": time.time(), "machine": machine()}
     rows: list[Row] = []
     if "peer" in parts:
-        found, record["peer"] = peer.measure(args.rounds)
-        title = "Case (a): TFIM chain 64, RBM alpha 1, 1024 samples, minSR; each pinned to one core, in turn"
-        show(title, ("", *record["peer"]["programs"], "ratio", "wanted"), found)
-        rows += found
+        record["peer"] = {}
+        for name in args.case or peer.CASES:
+            found, measured = peer.measure(peer.CASES[name], args.rounds)
+            show(peer.CASES[name].title, ("", *measured["programs"], "ratio", "wanted"), found)
+            record["peer"][name] = measured
+            rows += found
     if "presets" in parts:
         found, record["presets"] = presets.measure()
         title = "Presets: final measurement against the exact energy"

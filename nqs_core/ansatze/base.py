@@ -112,6 +112,14 @@ class Ansatz(ABC):
     def log_psi(self, params: Params, sigma: Sigma) -> Inexact[Array, ""]:
         """log ψ_θ(σ): real when ψ > 0, complex otherwise."""
 
+    def prepare(self, params: Params) -> Prepared:
+        """What depends on the parameters alone and makes `evaluate` faster; once per step."""
+        return params
+
+    def evaluate(self, prepared: Prepared, sigma: Sigma) -> Inexact[Array, ""]:
+        """log ψ_θ(σ) up to rounding, where no derivative is wanted."""
+        return self.log_psi(prepared, sigma)
+
     @property
     def steps(self) -> tuple[int, ...] | None:
         """Cells along every axis after which a translation leaves ψ as it is; None: no translation does."""
@@ -166,10 +174,10 @@ class FullForward(LocalUpdates):
     cost: Cost = _FORWARD
 
     def prepare(self, params: Params) -> Prepared:
-        return params
+        return self.ansatz.prepare(params)
 
     def cache(self, prepared: Prepared, sigma: Sigma) -> Cache:
-        return self.ansatz.log_psi(prepared, sigma)
+        return self.ansatz.evaluate(prepared, sigma)
 
     def log_psi(self, prepared: Prepared, cache: Cache) -> Inexact[Array, ""]:
         return cache
@@ -189,8 +197,8 @@ class FullForward(LocalUpdates):
         moved = jnp.any(move >= 0)[None]
         return jnp.where(moved[0], self._evaluate(prepared, sigma, move[None], moved)[0], cache)
 
-    def _evaluate(self, params: Params, sigma: Sigma, moves: Array, allowed: Array) -> Inexact[Array, " n_moves"]:
-        def log_psi(params: Params, sigma: Sigma, move: Array) -> Inexact[Array, ""]:
-            return self.ansatz.log_psi(params, flip(sigma, move))
+    def _evaluate(self, prepared: Prepared, sigma: Sigma, moves: Array, allowed: Array) -> Inexact[Array, " n_moves"]:
+        def log_psi(prepared: Prepared, sigma: Sigma, move: Array) -> Inexact[Array, ""]:
+            return self.ansatz.evaluate(prepared, flip(sigma, move))
 
-        return over_allowed(log_psi, params, sigma, moves, allowed, at_once(self.ansatz, BLOCK))
+        return over_allowed(log_psi, prepared, sigma, moves, allowed, at_once(self.ansatz, BLOCK))

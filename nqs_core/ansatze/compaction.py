@@ -11,7 +11,9 @@ from nqs_core.types import Params, Sigma
 
 Evaluate = Callable[[Any, Any, Any], Any]
 
-ON_CPU = 64  # moves at once: more would not stay in the cache, fewer would not fill a loop
+# Moves at once, few and many: more would not stay in the cache, fewer would not fill a loop, and the last block of few
+# moves is often half empty.
+ON_CPU, FEW = (64, 128), 1024
 
 
 def flip(sigma: Sigma, move: Int[Array, " move_size"]) -> Sigma:
@@ -61,7 +63,9 @@ def _walk(evaluate: Evaluate, block: int, shared: Any, own: Any, moves: Any, all
     """`over_allowed` for several configurations: every argument after `shared` has one more axis, the first."""
     n, n_moves = allowed.shape
     size = n * n_moves
-    block = min(size, block, ON_CPU) if jax.default_backend() == "cpu" else min(size, block)
+    if jax.default_backend() == "cpu":
+        block = min(block, ON_CPU[size > FEW])
+    block = min(size, block)
     listed = jnp.nonzero(allowed.reshape(-1), size=-(-size // block) * block, fill_value=size)[0]
     count = jnp.sum(allowed, dtype=jnp.int32)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
 
+from nqs_core.ansatze import unrolled
 from nqs_core.ansatze.base import Ansatz
 from nqs_core.ansatze.layers import dtype_of
 from nqs_core.errors import ConfigError
@@ -23,6 +24,11 @@ class CellNetwork(Ansatz):
 
     patch: int = 1
 
+    @property
+    def filters(self) -> tuple[int, ...]:
+        """Widths of the filters of its layers `Convolution`; empty where there is none."""
+        return ()
+
     @abstractmethod
     def module(self) -> nn.Module:
         """The network: an array (*patches, sites of a patch) in, log ψ out."""
@@ -33,6 +39,17 @@ class CellNetwork(Ansatz):
     def log_psi(self, params: Params, sigma: Sigma) -> Inexact[Array, ""]:
         out: Any = self.module().apply(params, self.cells(sigma))
         return out
+
+    def prepare(self, params: Params) -> Any:
+        extent = tuple(length // self.patch for length in self.lattice.extent)
+        if self.filters and unrolled.pays(extent, self.filters):
+            return unrolled.unroll(params, extent, self.lattice.periodicity)
+        return params
+
+    def evaluate(self, prepared: Any, sigma: Sigma) -> Inexact[Array, ""]:
+        if isinstance(prepared, unrolled.Unrolled):
+            return unrolled.apply(self.module(), prepared, self.cells(sigma))
+        return self.log_psi(prepared, sigma)
 
     def cells(self, sigma: Sigma) -> Float[Array, "*patches n"]:
         """σ as the network takes it."""
@@ -76,14 +93,6 @@ def require_patch(name: str, lattice: Lattice, patch: int) -> None:
             f"ansatz {name!r}: patch = {patch} must divide every length of extent {list(lattice.extent)}; "
             f"allowed: {allowed}"
         )
-
-
-def pad(x: Array, width: int, periodicity: Sequence[bool]) -> Array:
-    """`width` more cells at both ends of every axis but the last: images along periodic axes, zeros at open ends."""
-    for axis, periodic in enumerate(periodicity):
-        widths = [(width, width) if a == axis else (0, 0) for a in range(x.ndim)]
-        x = jnp.pad(x, widths, mode="wrap" if periodic else "constant")
-    return x
 
 
 def patches(x: Any, patch: int) -> Any:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -56,6 +56,14 @@ def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 def small(width: float = 0.01) -> Callable[..., Array]:
     """Normal initial weights so small that the first state is close to uniform."""
     return nn.initializers.normal(width)
+
+
+def pad(x: Array, width: int, periodicity: Sequence[bool]) -> Array:
+    """`width` more cells at both ends of every axis but the last: images along periodic axes, zeros at open ends."""
+    for axis, periodic in enumerate(periodicity):
+        widths = [(width, width) if a == axis else (0, 0) for a in range(x.ndim)]
+        x = jnp.pad(x, widths, mode="wrap" if periodic else "constant")
+    return x
 
 
 class Convolution(nn.Module):

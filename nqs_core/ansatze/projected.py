@@ -1,13 +1,15 @@
 """Any network projected on a symmetry."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
-from nqs_core.ansatze.base import Ansatz
+from nqs_core.ansatze.base import Ansatz, Prepared
 from nqs_core.ansatze.gcnn import GCNN
 from nqs_core.ansatze.layers import dtype_of, log_sum
 from nqs_core.ansatze.representation import Representation, representation
@@ -54,7 +56,16 @@ class Projected(Ansatz):
     def init(self, key: PRNGKeyArray) -> Params:
         return self.ansatz.init(key)
 
+    def prepare(self, params: Params) -> Prepared:
+        return self.ansatz.prepare(params)
+
+    def evaluate(self, prepared: Prepared, sigma: Sigma) -> Inexact[Array, ""]:
+        return self._sum(partial(self.ansatz.evaluate, prepared), sigma)
+
     def log_psi(self, params: Params, sigma: Sigma) -> Inexact[Array, ""]:
+        return self._sum(partial(self.ansatz.log_psi, params), sigma)
+
+    def _sum(self, log_psi_of: Callable[[Sigma], Array], sigma: Sigma) -> Inexact[Array, ""]:
         permutations, flips, characters = self.symmetry.elements(self.ansatz.steps)
         kept = np.flatnonzero(characters)
         # (g⁻¹ σ)[perm[i]] = ±σ[i]: the inverse permutation reads it off.
@@ -63,7 +74,7 @@ class Projected(Ansatz):
 
         def one(element: tuple[Array, Array]) -> Array:
             index, sign = element
-            return self.ansatz.log_psi(params, sigma[index] * sign)
+            return log_psi_of(sigma[index] * sign)
 
         if len(kept) <= AT_ONCE:
             log_psi = jax.vmap(one)((inverse, signs))

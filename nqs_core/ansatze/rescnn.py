@@ -115,6 +115,10 @@ class ResCNN(CellNetwork):
         """A complex head without a layer of its own reads the same channels in another way."""
         return self.head if self.form == "prenorm" else None
 
+    @property
+    def filters(self) -> tuple[int, ...]:
+        return (self.kernel,) * len(self.lattice.extent)
+
     def module(self) -> _Net:
         n_stages = 2 * self.blocks + 1
         return _Net(

@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Inexact, Int
 
 from nqs_core.ansatze.base import Cost, FullForward, LocalUpdates
 from nqs_core.ansatze.compaction import over_allowed
-from nqs_core.ansatze.grid import CellNetwork, pad
+from nqs_core.ansatze.grid import CellNetwork
+from nqs_core.ansatze.layers import pad
 from nqs_core.ansatze.memory import at_once
 from nqs_core.types import Params, Sigma
 
@@ -38,11 +39,15 @@ class StagedNet(nn.Module):
     def readout(self, x: Array) -> Inexact[Array, ""]:
         """log ψ from the whole last stage."""
 
+    def surround(self, x: Array, reach: int) -> Array:
+        """`x` with `reach` more cells at every end."""
+        return pad(x, reach, self.periodicity)
+
     def stages(self, x: Array) -> tuple[Array, ...]:
         """The input and the results of all stages on the whole lattice."""
         out = [x]
         for k, (reach, skip) in enumerate(zip(self.reaches, self.skips, strict=True)):
-            wide = pad(out[-1], reach, self.periodicity)
+            wide = self.surround(out[-1], reach)
             out.append(self.stage(k, wide, None if skip is None else out[skip]))
         return tuple(out)
 
