@@ -4,6 +4,7 @@ For evaluations without derivatives on a CPU, which does well only where the las
 """
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -29,6 +30,7 @@ def pays(extent: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
     return jax.default_backend() == "cpu" and math.prod(extent) <= PAYS * math.prod(kernel)
 
 
+@partial(jax.jit, static_argnames=("extent", "periodicity"))
 def unroll(params: Params, extent: tuple[int, ...], periodicity: tuple[bool, ...]) -> Unrolled:
     """The matrices of the layers `Convolution`, which look at `extent` cells; linear in their parameters."""
     matrices = {}
