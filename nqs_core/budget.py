@@ -11,7 +11,7 @@ from jaxtyping import Inexact
 
 from nqs_core.ansatze.base import Ansatz
 from nqs_core.ansatze.memory import shapes_of
-from nqs_core.ansatze.operations import Effort, Operations, forward
+from nqs_core.ansatze.operations import Effort, Operations, forward, local
 from nqs_core.estimators import CHUNK
 from nqs_core.hamiltonians import Hamiltonian
 from nqs_core.jacobian import bytes_of, real_size
@@ -65,7 +65,7 @@ class Rates(NamedTuple):
     call: float
 
 
-CPU = Rates(products=2e10, elements=2e9, special=2e8, call=5e-6)
+CPU = Rates(products=2e10, elements=4e9, special=1e9, call=8e-6)
 GPU = Rates(products=1e13, elements=1e12, special=2e11, call=1e-5)
 
 
@@ -118,23 +118,31 @@ def elements(hamiltonian: Hamiltonian, sector: Sector) -> Inexact[np.ndarray, "n
 
 def work(hamiltonian: Hamiltonian, ansatz: Ansatz, sampler: Sampler, optimizer: Optimizer) -> Work:
     """Of one step. Allowed moves: the mean over a few random configurations of the sector."""
-    network, n = forward(ansatz), sampler.n_samples
-    cost = ansatz.local_updates().cost
+    n, cost = sampler.n_samples, ansatz.local_updates().cost
     found = elements(hamiltonian, ansatz.sector)
     n_moves = found.shape[1]
     if cost.skips:
         n_moves = float(np.count_nonzero(found)) / len(found)
     rounds = n * n_moves / BLOCK if cost.skips else n_moves * math.ceil(n / CHUNK)
     return Work(
-        sampling=_spent(network, sampler.effort(cost)),
-        energies=_spent(network, Effort(n * (cost.cache + n_moves * cost.ratio), rounds)),
-        update=_spent(network, optimizer.effort(ansatz, shapes_of(ansatz), n)),
+        sampling=_spent(ansatz, sampler.effort(cost)),
+        energies=_spent(ansatz, Effort(caches=n, ratios=n * n_moves, rounds=rounds)),
+        update=_spent(ansatz, optimizer.effort(ansatz, shapes_of(ansatz), n)),
     )
 
 
-def _spent(network: Operations, effort: Effort) -> Operations:
-    inside = network.times(effort.forwards)._replace(calls=effort.rounds * (network.calls + 1))
-    return inside.plus(effort.beside)
+def _spent(ansatz: Ansatz, effort: Effort) -> Operations:
+    network, updates = forward(ansatz), local(ansatz, move_size(ansatz))
+    total = network.times(effort.forwards)
+    for each, times in zip(updates, (effort.caches, effort.ratios, effort.advances), strict=True):
+        total = total.plus(each.times(times))
+    one = network if effort.forwards or ansatz.local_updates().cost.skips else updates.advance
+    return total._replace(calls=effort.rounds * (one.calls + 1)).plus(effort.beside)
+
+
+def move_size(ansatz: Ansatz) -> int:
+    """Sites that a move of a sampler or of a common Hamiltonian flips: two where the sector fixes S^z."""
+    return 1 if ansatz.sector.sz is None else 2
 
 
 def seconds(operations: Operations, rates: Rates) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from nqs_core import budget
 from nqs_core.ansatze import Ansatz, Projected, taps
 from nqs_core.ansatze.memory import shapes_of
+from nqs_core.ansatze.operations import forward, local
 from nqs_core.ansatze.representation import representation
 from nqs_core.jacobian import real_size
 from nqs_core.lattices import Lattice, symmetry
@@ -90,9 +91,9 @@ def _groups(ansatz: Ansatz) -> tuple[Group, ...]:
 
 
 def _local_updates(ansatz: Ansatz) -> str:
-    updates = ansatz.local_updates()
-    cost = updates.cost.ratio
-    return updates.words if cost == 1 else f"{updates.words}, {cost:.2g} of a forward pass a move"
+    ratio = local(ansatz, budget.move_size(ansatz)).ratio.total / forward(ansatz).total
+    words = ansatz.local_updates().words
+    return words if ratio == 1 else f"{words}, {ratio:.2g} of a forward pass a move"
 
 
 def _symmetry(problem: Problem) -> tuple[tuple[str, ...], int, int]:

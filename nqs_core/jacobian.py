@@ -100,7 +100,7 @@ def kernel_effort(ansatz: Ansatz, params: Shapes, n_samples: int) -> Effort:
     total = total.plus(Operations(2 * squares * n_columns, n_rows * n_samples * n_columns))
     passes = len(made.gradients)
     rounds = passes * (1 + n_rows) * math.ceil(n_samples / made.chunk)
-    return Effort(passes * n_samples * (1 + 2 * n_rows), rounds, total)
+    return Effort(forwards=passes * n_samples * (1 + 2 * n_rows), rounds=rounds, beside=total)
 
 
 def log_derivative_sum(

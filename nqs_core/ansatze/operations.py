@@ -5,10 +5,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.extend.core import Jaxpr, Literal
 
-from nqs_core.ansatze.memory import bodies, program
+from nqs_core.ansatze.memory import bodies, program, shapes_of
 
 ELEMENTWISE = {"add", "add_any", "sub", "mul", "neg", "max", "min", "abs", "sign", "square", "integer_pow"}
 REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "cumsum", "cumprod", "cummax"}
@@ -22,7 +23,8 @@ class Operations(NamedTuple):
     """Real floating-point operations; moving numbers about counts nothing.
 
     products: of matrix products and convolutions, a multiplication with its addition counts two; elements: sums and
-    products of arrays element by element, and reductions; special: quotients, roots and transcendental functions.
+    products of arrays element by element, and reductions; special: quotients, roots and transcendental functions, of
+    which a complex one counts four.
     calls: matrix products, convolutions and reductions that wait for each other; these are no operations.
     """
 
@@ -48,13 +50,25 @@ class Operations(NamedTuple):
 class Effort(NamedTuple):
     """What a part of a step asks for.
 
-    forwards: forward passes of one configuration, a backward pass counts two; rounds: evaluations, each of many
-    configurations at once, that wait for each other; beside: operations outside of the network.
+    forwards: forward passes of one configuration, a backward pass counts two; caches, ratios, advances: calls of the
+    local updates, for one configuration and one move; rounds: evaluations, each of many configurations at once, that
+    wait for each other; beside: operations outside of the network.
     """
 
-    forwards: float
-    rounds: float
+    forwards: float = 0.0
+    caches: float = 0.0
+    ratios: float = 0.0
+    advances: float = 0.0
+    rounds: float = 0.0
     beside: Operations = Operations()
+
+
+class LocalOperations(NamedTuple):
+    """Of the local updates, for one configuration and one move."""
+
+    cache: Operations
+    ratio: Operations
+    advance: Operations
 
 
 @functools.lru_cache(maxsize=64)
@@ -62,6 +76,31 @@ def forward(ansatz: Any) -> Operations:
     """log ψ of one configuration; what depends on the parameters alone is left out, since a batch shares it."""
     jaxpr = program(ansatz)
     return count(jaxpr, [*[False] * (len(jaxpr.invars) - 1), True])[0]
+
+
+@functools.lru_cache(maxsize=64)
+def local(ansatz: Any, move_size: int) -> LocalOperations:
+    """From their programs where these do not hold the network itself, else by their cost in forward passes."""
+    updates, network = ansatz.local_updates(), forward(ansatz)
+    cost = updates.cost
+    if cost.skips:
+        return LocalOperations(*(network.times(x) for x in cost[:3]))
+    prepared = jax.eval_shape(updates.prepare, shapes_of(ansatz))
+    sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
+    move = jax.ShapeDtypeStruct((move_size,), jnp.int32)
+    cache = jax.eval_shape(updates.cache, prepared, sigma)
+    return LocalOperations(
+        _of_own(updates.cache, prepared, sigma),
+        _of_own(lambda p, own: updates.log_ratios(p, *own[:2], own[2][None]), prepared, (cache, sigma, move)),
+        _of_own(lambda p, own: updates.advance(p, *own), prepared, (cache, sigma, move)),
+    )
+
+
+def _of_own(function: Any, shared: Any, own: Any) -> Operations:
+    """function(shared, own), what depends on `own`."""
+    jaxpr = jax.make_jaxpr(function)(shared, own).jaxpr
+    n_shared = len(jax.tree.leaves(shared))
+    return count(jaxpr, [k >= n_shared for k in range(len(jaxpr.invars))])[0]
 
 
 def count(jaxpr: Jaxpr, varying: Sequence[bool]) -> tuple[Operations, list[bool]]:
@@ -121,5 +160,5 @@ def _plain(equation: Any, name: str) -> Operations:
     if name in REDUCTIONS:
         return Operations(elements=float(parts * math.prod(equation.invars[0].aval.shape)), calls=1)
     if name in SPECIAL:
-        return Operations(special=size)
+        return Operations(special=parts * size)
     return Operations(elements=size) if name in ELEMENTWISE else Operations()

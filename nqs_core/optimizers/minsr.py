@@ -67,7 +67,11 @@ class MinSR(Optimizer):
         kernel, gradient = kernel_effort(ansatz, params, n_samples), gradient_effort(ansatz, n_samples)
         m = n_samples * (2 if ansatz.signed else 1)
         solve = Operations(products=m**3 / 3 + 4 * m**2, elements=6 * m**2, calls=40)
-        return Effort(kernel.forwards + gradient.forwards, kernel.rounds + gradient.rounds, kernel.beside.plus(solve))
+        return Effort(
+            forwards=kernel.forwards + gradient.forwards,
+            rounds=kernel.rounds + gradient.rounds,
+            beside=kernel.beside.plus(solve),
+        )
 
     def describe(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> str:
         return describe(ansatz, params, n_samples)

@@ -110,8 +110,7 @@ class Metropolis(Sampler):
         if n_up is not None and cost.skips:  # a pair of random spins is antiparallel
             share = 2 * n_up * (n_sites - n_up) / (n_sites * (n_sites - 1))
         proposals = self.n_samples * self.n_sweeps * n_sites
-        forwards = self.n_samples * cost.cache + proposals * share * cost.advance
-        return Effort(forwards, rounds=proposals / self.n_chains)
+        return Effort(caches=self.n_samples, advances=proposals * share, rounds=proposals / self.n_chains)
 
     def _run(
         self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, sigma: Int8[Array, "n_chains n_sites"], n_sweeps: int

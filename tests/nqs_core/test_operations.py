@@ -10,7 +10,7 @@ import pytest
 
 from nqs_core import budget, problem
 from nqs_core.ansatze import ANSATZE
-from nqs_core.ansatze.operations import Operations, count, forward
+from nqs_core.ansatze.operations import Operations, count, forward, local
 from nqs_core.config import Spec
 from nqs_core.optimizers import OPTIMIZERS
 from nqs_core.optimizers.base import Batch
@@ -110,7 +110,7 @@ def test_a_sampler_evaluates_as_often_as_it_says(name: str) -> None:
     state = sampler.init(key, ansatz, params)
     effort = sampler.effort(ansatz.local_updates().cost)
     made = of(lambda k, p, s: sampler.sample(k, ansatz, p, s), key, params, state)
-    assert made.products == effort.forwards * forward(ansatz).products
+    assert made.products == (effort.forwards + effort.caches + effort.advances) * forward(ansatz).products
     assert effort.rounds >= 1
 
 
@@ -120,8 +120,26 @@ def test_parallel_pairs_cost_no_evaluation() -> None:
         Spec(name="metropolis", params={"n_samples": 8, "n_chains": 8}), lattice=chain(6), sector=Sector(6, 0.0)
     )
     cost = ansatz.local_updates().cost
-    assert sampler.effort(cost).forwards == pytest.approx(8 + 8 * 6 * 9 / 15)  # 9 of 15 pairs are antiparallel
-    assert sampler.effort(cost._replace(skips=False)).forwards == 8 + 8 * 6
+    assert sampler.effort(cost).advances == pytest.approx(8 * 6 * 9 / 15)  # 9 of 15 pairs are antiparallel
+    assert sampler.effort(cost._replace(skips=False)).advances == 8 * 6
+
+
+def test_tables_are_counted_by_their_own_programs() -> None:
+    n, alpha = 10, 3
+    ansatz = build("rbm", chain(n), alpha=alpha)
+    one, two = local(ansatz, 1), local(ansatz, 2)
+    assert one.cache.products == forward(ansatz).products == 2 * n * alpha * n
+    assert one.ratio.products == one.advance.products == 0  # a row of the weights is added, nothing multiplied
+    assert two.ratio.elements - one.ratio.elements == 2 * alpha * n + 2  # one more row times a step, and a visible bias
+    assert one.ratio.special == 2 * alpha * n  # exp and log
+    assert local(build("jastrow", chain(n)), 2).ratio.total < 12
+
+
+def test_networks_without_tables_are_counted_by_the_cost_of_a_move() -> None:
+    ansatz = build("rescnn", chain(64), blocks=1)
+    cost = ansatz.local_updates().cost
+    assert cost.ratio < 1
+    assert local(ansatz, 1) == (forward(ansatz), *[forward(ansatz).times(cost.ratio)] * 2)
 
 
 @pytest.mark.parametrize("head", ["real", "complex"])
