@@ -44,7 +44,7 @@ def _steps(task: Task, drive: vmc.Drive | None) -> Steps:
         return exact.steps(task)
     if task.kind == "measure":
         return vmc.steps(task, Again(task))
-    return vmc.steps(task, drive or vmc.Core())
+    return vmc.steps(task, drive or vmc.Core(task.settings.start_file(task.run_id)))
 
 
 def explain(error: Exception) -> str:

@@ -53,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("config", metavar="CONFIG", help="JSON file, or - for standard input")
     run.add_argument("--out", type=Path, metavar="FILE", help="write the result as JSON")
     run.add_argument("--seed", type=int, metavar="N", help="instead of the configuration's seed")
+    run.add_argument("--checkpoint", type=Path, metavar="FILE", help="write the final state, for a later --init-from")
+    how = "start from the parameters in a checkpoint, instead of the run that the configuration may name as init_from"
+    run.add_argument("--init-from", type=Path, metavar="FILE", help=how)
+    run.add_argument("--data-dir", type=Path, help=f"{folder}; an init_from is a run of it, by its first characters")
     run.set_defaults(command=_run)
 
     card = commands.add_parser(
@@ -190,10 +194,12 @@ def write(out: Path, content: bytes) -> None:
 def _run(args: argparse.Namespace) -> int:
     config = read_config(args.config, args.seed)
     check_writable(args.out)
+    check_writable(args.checkpoint)
     _prepare_jax()
-    from backend import console
+    from backend import console, starts
 
-    console.run(config, args.out)
+    start = starts.find_start(config, args.init_from, lambda: _settings(data_dir=args.data_dir))
+    console.run(config, args.out, args.checkpoint, start)
     return 0
 
 
@@ -228,18 +234,10 @@ def _catalog(_: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     check_writable(args.out)
     settings = _settings(data_dir=args.data_dir)
-    if settings.db_url.startswith("sqlite") and not (settings.data_dir / "spinscope.db").exists():
-        raise CommandError(f"there are no runs in {settings.data_dir}; name the folder with --data-dir")
-    from backend import export, store
-    from backend.serve import open_database
+    from backend import export, lookup
 
-    engine = open_database(settings.db_url)
-    found, _ = store.list_runs(engine, search=args.run, archived="any", kind="any", limit=1000)
-    found = [run for run in found if args.run and run["id"].startswith(args.run.lower())]
-    if len(found) != 1:
-        how = "there is no run" if not found else f"{len(found)} runs have an id"
-        raise CommandError(f"{how} that begins with {args.run!r} in {settings.data_dir}")
-    content = export.export(engine, store.get_run(engine, found[0]["id"]) or found[0], args.format)[2]
+    engine = lookup.open_runs(settings)
+    content = export.export(engine, lookup.find_run(engine, settings, args.run), args.format)[2]
     if args.out:
         write(args.out, content)
     else:

@@ -5,13 +5,13 @@ import logging
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from backend import console_dmrg
 from backend.strict import dumps
-from nqs_core import driver, problem
+from nqs_core import checkpoint, driver, problem, warm_start
 from nqs_core.config import RunConfig
 from nqs_core.errors import ConfigError, NQSError, TooLargeError
 from nqs_core.events import MetricsEvent, StateEvent
@@ -29,6 +29,9 @@ from nqs_core.reference import (
     with_error,
 )
 
+if TYPE_CHECKING:
+    from backend.starts import Start
+
 LOG = logging.getLogger("spinscope.console")
 RESULT = (
     "energy", "energy_error", "energy_per_site", "variance", "v_score", "n_samples_final", "acceptance", "r_hat", "tau",
@@ -38,15 +41,24 @@ WORDS = {"compiling": "compiling", "train": "training", "measure": "measuring", 
 LANCZOS_SECONDS = 60.0  # a reference that would take longer is left to `spinscope reference`
 
 
-def run(config: RunConfig, out: Path | None) -> None:
+def run(config: RunConfig, out: Path | None, checkpoint_file: Path | None = None, start: "Start | None" = None) -> None:
     """Train and measure with a progress bar on standard error; a summary on standard output, the result in `out`.
+
+    Args:
+        config: the run; what it names as `init_from` is in `start`.
+        out: for the result.
+        checkpoint_file: for the final state.
+        start: parameters to begin with.
 
     Raises:
         NQSError: the configuration does not fit together, is too large, or the run diverges.
     """
+    config = config.model_copy(update={"init_from": start.origin if start else None})
     built = problem.build(config)
+    if start:
+        sys.stderr.write(f"parameters from {start.words}\n")
     known = find_reference(config)
-    result = _train(built, config, known)
+    result, state = _train(built, config, known, start)
     content = {name: _finite(result.get(name)) for name in RESULT}
     error = relative_error(content["energy"], known)
     content |= {
@@ -54,16 +66,39 @@ def run(config: RunConfig, out: Path | None) -> None:
         "config": (built.config or config).model_dump(mode="json"),
         "reference": None if known is None else dataclasses.asdict(known),
         "relative_error": error,
+        "init_from": _origin(start),
     }
     if out:
         _write(out, content)
+    if checkpoint_file:
+        _save(checkpoint_file, state, content)
     sys.stdout.write(summary(content) + "\n")
 
 
-def _train(built: problem.Problem, config: RunConfig, known: Reference | None) -> dict[str, Any]:
+def _origin(start: "Start | None") -> dict[str, Any] | None:
+    """Where the parameters are from, for the record."""
+    if start is None:
+        return None
+    where = {"file": str(start.file)} if start.origin is None else {"run": start.origin.run}
+    return {**where, "step": start.trained.step}
+
+
+def _save(path: Path, state: driver.VMCState, content: dict[str, Any]) -> None:
+    try:
+        checkpoint.write_state(path, state, int(state.step), {"config": content["config"]})
+    except OSError as error:
+        raise NQSError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _train(
+    built: problem.Problem, config: RunConfig, known: Reference | None, start: "Start | None"
+) -> tuple[dict[str, Any], driver.VMCState]:
     result: dict[str, Any] = {}
+    params = warm_start.parameters(built, start.trained) if start else None
+    state = driver.init(built, config.seed, params)
     with tqdm(total=config.n_steps, unit="step", desc="compiling", disable=None, dynamic_ncols=True) as bar:
-        for event, _ in driver.run(built, driver.init(built, config.seed)):
+        for event, after in driver.run(built, state):
+            state = after
             if isinstance(event, MetricsEvent) and event.phase == "train":
                 energy = event.scalars["energy"]
                 bar.update(event.step - bar.n)
@@ -73,7 +108,7 @@ def _train(built: problem.Problem, config: RunConfig, known: Reference | None) -
             elif isinstance(event, StateEvent):
                 bar.set_description(WORDS.get(event.phase or event.state, "working"))
                 result = event.result or result
-    return result
+    return result, state
 
 
 def find_reference(config: RunConfig) -> Reference | None:

@@ -17,6 +17,7 @@ from backend.problems import NotFound
 from backend.reference_service import ReferenceService
 from backend.series import brief
 from backend.settings import Settings
+from backend.starts import Starts
 from backend.store import StateError
 from backend.strict import Invalid
 from nqs_core import catalog
@@ -55,6 +56,7 @@ class Service:
         self.version = version("spinscope")
         self.references = ReferenceService(settings, engine)
         self._planner = Planner(settings, engine)
+        self._starts = Starts(settings, engine)
         self._briefs: dict[str, tuple[int, dict[str, Any] | None]] = {}  # last_seq and result without arrays
 
     @functools.cached_property
@@ -95,12 +97,14 @@ class Service:
         Raises:
             NQSError: why it cannot run.
         """
-        return self._planner.plan(checked(RunConfig, body)).answer
+        return self._starts.checked(self._planner.plan(checked(RunConfig, body)).answer)
 
     def submit(self, body: Any, *, idem_key: str | None = None, cloned_from: str | None = None) -> dict[str, Any]:
         """Queue a run; the configuration is stored with every default, so that it means the same for ever."""
         answer, work = self._planner.plan(checked(RunConfig, body))
+        answer = self._starts.checked(answer)
         config = RunConfig.model_validate(answer["config"])
+        prepared = self._starts.prepare(config)
         run = store.submit(
             self.engine,
             answer["config"],
@@ -110,7 +114,10 @@ class Service:
             n_sites=answer["n_sites"],
             system=references.system_of(config),
             work=work.step,
+            run_id=prepared,
         )
+        if run != prepared:  # submitted before, under the same key
+            self._starts.discard(prepared)
         references.refresh_run(self.engine, run, config, answer["reference"])
         return self.run(run)
 
@@ -213,6 +220,7 @@ class Service:
             raise StateError("the run has no checkpoint yet: there is nothing to measure")
         # Counting the measurements would repeat the random numbers of one that is left when another is deleted.
         change = {"observables": job.observables, "measure": job.samples, "seed": secrets.randbelow(2**32)}
+        change["init_from"] = None  # the parameters are those of the run itself
         checked_config = self.validate({**run["config"], **change})["config"]
         new = store.submit(
             self.engine,

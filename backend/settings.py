@@ -87,6 +87,10 @@ class Settings:
         """Spool, log and checkpoints of one run."""
         return self.data_dir / "runs" / run_id
 
+    def start_file(self, run_id: str) -> Path:
+        """The parameters that a warm start begins with."""
+        return self.run_folder(run_id) / "start.ckpt"
+
 
 def _convert(name: str, text: str, default: Any) -> Any:
     if isinstance(default, tuple):

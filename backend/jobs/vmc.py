@@ -16,7 +16,7 @@ import jax
 from backend import store
 from backend.jobs.base import Steps, Task
 from backend.sink import Sink
-from nqs_core import checkpoint, driver, problem
+from nqs_core import checkpoint, driver, problem, warm_start
 from nqs_core.config import parse
 from nqs_core.events import Event, MetricsEvent, RewindEvent, StateEvent, WarningEvent
 
@@ -41,15 +41,24 @@ class Drive(Protocol):
 
 
 class Core:
-    """The product's: `nqs_core.driver`."""
+    """The product's: `nqs_core.driver`; `start` is the file with the parameters that a warm start begins with."""
+
+    def __init__(self, start: Path | None = None) -> None:
+        self._start = start
 
     def build(self, config: dict[str, Any], memory_bytes: int | None) -> Any:
         """The problem of a configuration."""
         return problem.build(parse(config), memory_bytes)
 
     def init(self, problem: Any, seed: int) -> Any:
-        """The state before the first step."""
-        return driver.init(problem, seed)
+        """The state before the first step.
+
+        Raises:
+            NQSError: the parameters that the run starts from cannot be read.
+        """
+        if problem.config.init_from is None or self._start is None:
+            return driver.init(problem, seed)
+        return warm_start.start(problem, warm_start.read(self._start), seed)
 
     def run(self, problem: Any, state: Any) -> Iterator[tuple[Event, Any]]:
         """Train, then measure."""

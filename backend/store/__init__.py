@@ -9,6 +9,7 @@ from backend.store.related import (
     same_system,
     set_reference,
     set_system,
+    started_from,
     systems,
     without_system,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "same_system",
     "set_reference",
     "set_system",
+    "started_from",
     "submit",
     "systems",
     "update_run",

@@ -28,6 +28,14 @@ def children(engine: Engine, parent: str) -> list[dict[str, Any]]:
         return [{name: row[name] for name in _CHILD} | {"n_samples": row["config"].get("measure")} for row in rows]
 
 
+def started_from(engine: Engine, run: str, step: int) -> list[str]:
+    """The runs that began with the parameters of `step` of a run, which may be gone; newest first."""
+    origin = runs.c.config["init_from"]
+    mine = (origin["run"].as_string() == run, origin["step"].as_integer() == step, runs.c.kind == "vmc")
+    with reading(engine) as connection:
+        return list(connection.execute(sa.select(runs.c.id).where(*mine).order_by(runs.c.created.desc())).scalars())
+
+
 def same_system(engine: Engine, key: str) -> list[dict[str, Any]]:
     """The runs of the system with this canonical key, in whichever sector."""
     query = sa.select(*[runs.c[name] for name in _ALIKE]).where(runs.c.system_key == key)

@@ -20,6 +20,7 @@ COLUMNS = (
     "n_sites", "variance", "v_score", "acceptance", "r_hat", "ess", "jsd", "n_samples", "attempt", "pid", "host",
     "device", "tags", "archived", "notes", "config", "reference", "result", "error", "warnings", "created", "started",
     "ended", "step_seconds", "last_seq", "cloned_from", "kind", "parent", "system_key", "system_sector",
+    "checkpoint_step",
 )  # fmt: skip
 _RELATIVE = (runs.c.energy - runs.c.reference_energy) / sa.func.abs(sa.func.nullif(runs.c.reference_energy, 0.0))
 _ETA = sa.case((runs.c.state.in_(ACTIVE), runs.c.step_seconds * (runs.c.n_steps - runs.c.step)), else_=sa.null())
@@ -74,6 +75,7 @@ def submit(
     kind: str = "vmc",
     parent: str | None = None,
     system: tuple[str, str] | None = None,
+    run_id: str | None = None,
     work: Sequence[float] | None = None,
 ) -> str:
     """Queue a run and return its id; a repeated `idem_key` returns the id of the first submission.
@@ -92,9 +94,10 @@ def submit(
         kind: one of `models.KINDS`.
         parent: the run that is measured.
         system: canonical key and sector label, by which references are matched.
+        run_id: an identifier that nobody has yet; default: a new one.
         work: operations of a step by kind, by which the speed of the device is learned.
     """
-    run_id = str(uuid.uuid4())
+    run_id = run_id or str(uuid.uuid4())
     row = {
         "id": run_id,
         "idem_key": idem_key,
