@@ -56,6 +56,7 @@ class Run(TypedDict, total=False):
     started: float | None
     ended: float | None
     last_seq: int
+    checkpoint_step: int
     eta_seconds: float | None
     step_seconds: float | None
     cloned_from: str | None

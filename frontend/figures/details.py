@@ -39,6 +39,7 @@ summary{cursor:pointer}
 .note{margin:10px 0 0;padding:7px 10px;border-radius:6px;background:color-mix(in srgb,var(--n) 12%,transparent);overflow-wrap:anywhere}
 .note ul{margin:6px 0 0;padding-left:18px}
 .origin{font-size:12px;overflow-wrap:anywhere}
+.line a{color:var(--panel-primary-color)}
 .note.error{--n:#c8342b}.note.warning{--n:#d99a00}
 @container (max-width: 330px){dl{grid-template-columns:max-content 1fr}}
 """  # noqa: E501
@@ -253,11 +254,27 @@ def _failure(entry: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class More:
-    """What the list of runs does not say of a run: `floor` of its JSD, and HTML on what is known of its system."""
+    """What the list of runs does not say of a run: `floor` of its JSD, and HTML on what is known of its system.
+
+    `origin` is the run whose parameters it began with, where that is still there.
+    """
 
     warnings: Sequence[str] = ()
     floor: float | None = None
     nearest: str = ""
+    origin: Run | None = None
+
+
+def _start(given: Mapping[str, Any] | None, origin: Run | None) -> str:
+    """Parameters from which run, as a link, and from which step of it."""
+    if not given:
+        return ""
+    ident, step = str(given.get("run") or ""), given.get("step")
+    name = esc((origin or {}).get("name") or ident[:8])
+    if origin is not None:
+        name = f"<a href='/?runs={esc(ident)}&amp;run={esc(ident)}' target='_self'>{name}</a>"
+    at = "" if step is None else f" at step {text.count(step)}"
+    return f"<div class='line quiet'>Parameters from {name}{at}</div>"
 
 
 def summary(run: Run, scale: str = "site", more: More | None = None) -> str:
@@ -268,5 +285,6 @@ def summary(run: Run, scale: str = "site", more: More | None = None) -> str:
     notes = "".join(f"<div class='note warning'>{esc(w)}</div>" for w in more.warnings)
     if run.get("error"):
         notes += f"<div class='note error'>{esc(run.get('error'))}</div>"
+    what += _start(config.get("init_from"), more.origin)
     head = what + _headline(run, scale) + _against(run, scale, more.nearest)
     return head + _red_flag(run) + _progress(run) + notes + _numbers(run, scale, more.floor) + _measured(run, scale)

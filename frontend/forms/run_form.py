@@ -10,6 +10,7 @@ from frontend.figures.card_text import because
 from frontend.forms.observing import ObservablesForm
 from frontend.forms.schema import Field, FieldError, field, fields
 from frontend.forms.sector import SectorForm
+from frontend.forms.starting import StartForm
 from frontend.forms.widgets import Control
 
 FAMILIES = ("lattice", "hamiltonian", "ansatz", "sampler", "optimizer")
@@ -173,6 +174,7 @@ class RunForm:
         run_specs = [field(n, properties[n], run_schema) for n in RUN_FIELDS if n in properties]
         self.run = {spec.name: Control(spec, changed) for spec in run_specs}
         self.sector = SectorForm(changed)
+        self.start = StartForm(changed)
         self.observing = ObservablesForm(catalog.get("observable") or {}, properties, changed)
         self._limit()
 
@@ -183,10 +185,11 @@ class RunForm:
     def _limit(self) -> None:
         conserves = self.sections["hamiltonian"].entry.get("conserves_sz")
         self.sector.limit(conserves_sz=conserves is not False)
+        self.start.limit(ansatz=self.sections["ansatz"].name)
 
     def view(self, *, under: Mapping[str, Any] | None = None) -> list[Any]:
         """The widgets from top to bottom; `under` says what stands under a family's fields."""
-        under = {**(under or {}), "hamiltonian": self.sector.fold.view}
+        under = {**(under or {}), "hamiltonian": self.sector.fold.view, "ansatz": self.start.fold.view}
         out: list[Any] = []
         for family, section in self.sections.items():
             out += [section.select, section.body, *([under[family]] if family in under else [])]
@@ -213,7 +216,7 @@ class RunForm:
                 config[family] = spec
         if sector := self.sector.read(errors):
             config["sector"] = sector
-        config |= self.observing.read(errors)
+        config |= self.start.read(errors) | self.observing.read(errors)
         return config, errors
 
     @property
@@ -222,7 +225,7 @@ class RunForm:
 
     def fill(self, config: Mapping[str, Any], tags: list[str] | None = None) -> None:
         """Show a configuration: a preset's, or another run's. Keys without a widget are carried along unchanged."""
-        shown = {*FAMILIES, *self.run, "name", "sector", "observables", "observe_every"}
+        shown = {*FAMILIES, *self.run, "name", "sector", "observables", "observe_every", "init_from"}
         self._extra = {k: copy.deepcopy(v) for k, v in config.items() if k not in shown and v is not None}
         self.name.set(config.get("name", ""))
         if tags is not None:
@@ -233,6 +236,7 @@ class RunForm:
         for key, control in self.run.items():
             control.set(config.get(key, control.spec.default))
         self.sector.fill(config.get("sector"))
+        self.start.fill(config.get("init_from"))
         self.observing.fill(config)
         self._limit()
 
@@ -249,6 +253,8 @@ class RunForm:
         family, _, key = where.partition(".")
         if family == "sector":
             return self.sector.mark(key, what)
+        if family == "init_from":
+            return self.start.mark(key, what)
         if where in self.sections:
             self.sections[where].error(what)
             return True

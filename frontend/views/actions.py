@@ -77,6 +77,7 @@ class Actions:
         self.stop = button("stop_circle", "Stop", self._stop)
         self.resume = button("play_circle", "Resume", self._resume)
         self.clone = button("content_copy", "Clone", lambda e: self._open_clone())
+        self.start = button("fork_right", "Start from here", lambda e: self._start_from())
         self.edit = button("edit", "Rename and tag", lambda e: self._open_rename())
         self.again = button("add_chart", "Measure more", lambda e: self._open_measure())
         self.reference = pmui.IconButton(
@@ -88,8 +89,8 @@ class Actions:
         self.link = button("link", "Copy link to this view", lambda e: self._link())
         self.export = pn.pane.HTML("", margin=(4, 4), stylesheets=[LINK_CSS])
         self.bar = pmui.FlexBox(
-            self.stop, self.resume, self.clone, self.again, self.reference, self.edit, self.archive, self.delete,
-            self.link, self.export,
+            self.stop, self.resume, self.clone, self.start, self.again, self.reference, self.edit, self.archive,
+            self.delete, self.link, self.export,
             align_items="center", margin=(0, 6), gap="0px",
         )  # fmt: skip
 
@@ -107,6 +108,7 @@ class Actions:
         self.stop.disabled = run.get("desired") == "stop"
         self.resume.visible = run.get("state") in ("stopped", "failed")
         self.again.visible = self.measure.offered(run)
+        self.start.visible = run.get("kind", "vmc") == "vmc" and bool(run.get("checkpoint_step"))
         self.reference.href = f"/references?compute={run['id']}"
         self.delete.disabled = active
         archived = bool(run.get("archived"))
@@ -134,6 +136,14 @@ class Actions:
 
     async def _resume(self, event: Any) -> None:
         await self._act(self._hub.client.resume, "Resuming")
+
+    def _start_from(self) -> None:
+        """Into the form: this configuration, with the parameters that the run has reached."""
+        if run := self.run:
+            self._into_form(
+                {**(run.get("config") or {}), "name": "", "init_from": {"run": run["id"]}}, run.get("tags") or []
+            )
+            say(f"The form starts from the parameters of {run.get('name') or 'the run'}.", "info")
 
     def _open_measure(self) -> None:
         if run := self.run:

@@ -59,7 +59,8 @@ class FocusCard:
         near = self._near.get(ident)
         words = "" if near is None else details.nearest(near, run.get("n_sites") or 1, self._view.scale)
         floor = self._floors.get(ident, (0.0, None))[1]
-        return details.More(tuple(self._warned.get(ident, (0, []))[1]), floor, words)
+        origin = self._hub.find(str(((run.get("config") or {}).get("init_from") or {}).get("run") or ""))
+        return details.More(tuple(self._warned.get(ident, (0, []))[1]), floor, words, origin)
 
     def tick(self) -> None:
         """Ask for what the list does not say, unless the last question is still open."""

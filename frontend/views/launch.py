@@ -74,6 +74,10 @@ class LaunchPanel:
         )  # fmt: skip
         return [top, foot]
 
+    def offer(self) -> None:
+        """Offer the runs that there are now to start from."""
+        self.form.start.offer(self._hub.runs)
+
     def draft(self) -> str:
         """What is in the form, as text that `restore` takes."""
         config, errors = self.form.read()
@@ -203,6 +207,7 @@ class LaunchPanel:
         self.card.show(answer)
         self.facts.object = card_text.reference(answer)
         self.form.offer((answer.get("card") or {}).get("fits") or {})
+        self.form.start.confirm(answer.get("init_from"))
         warnings = [str(w) for w in answer.get("warnings") or []]
         self.notes.param.update(object="".join(map(warning, warnings)), visible=bool(warnings))
 

@@ -110,6 +110,7 @@ class RunsPage:
                 self.view.restore(self.hub.runs)
             self.view.forget(self.hub.runs)
         self._tell_banner()
+        self.launch.offer()
         self.table.refresh()
         self._refresh_focus()
         self.curves.compare()
