@@ -119,6 +119,7 @@ def test_a_layer_that_is_called_twice_is_not_taken_for_a_dense_one():
         sector: object = context()
         precision: str = context("float64")
         signed: bool = context(False)
+        receptive_field: tuple = context((4,))
 
         def init(self, key):
             return Shared().init(key, jnp.ones(4, jnp.int8))
