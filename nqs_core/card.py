@@ -12,7 +12,7 @@ from nqs_core.ansatze.operations import forward, local
 from nqs_core.ansatze.representation import representation
 from nqs_core.jacobian import real_size
 from nqs_core.lattices import Lattice, symmetry
-from nqs_core.problem import Problem, fits, memory, work
+from nqs_core.problem import Problem, describe_update, fits, memory, work
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def card(problem: Problem, memory_limit: int | None = None) -> Card:
         problem: from `problem.build`, whose configuration it holds.
         memory_limit: bytes that other samplers and optimizers may use, as in `problem.build`.
     """
-    ansatz, shapes = problem.ansatz, shapes_of(problem.ansatz)
+    ansatz = problem.ansatz
     words, n_elements, n_forwards = _symmetry(problem)
     return Card(
         n_sites=problem.n_sites,
@@ -71,7 +71,7 @@ def card(problem: Problem, memory_limit: int | None = None) -> Card:
         n_elements=n_elements,
         n_forwards=n_forwards,
         local_updates=_local_updates(ansatz),
-        update=problem.optimizer.describe(ansatz, shapes, problem.sampler.n_samples),
+        update=describe_update(problem),
         memory=memory(problem)._asdict(),
         flops={name: part.total for name, part in work(problem)._asdict().items()},
         fits=fits(problem, memory_limit),

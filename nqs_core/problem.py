@@ -205,6 +205,12 @@ def memory_bytes(problem: Problem) -> int:
     return sum(memory(problem))
 
 
+def describe_update(problem: Problem) -> str:
+    """How the optimizer gets its derivatives for these shapes, in words."""
+    shapes = shapes_of(problem.ansatz)
+    return problem.optimizer.describe(problem.ansatz, shapes, problem.sampler.n_samples)
+
+
 def warnings(problem: Problem) -> list[str]:
     """What is allowed but probably not meant; evaluates a few matrix elements on the default device."""
     out = []

@@ -47,8 +47,10 @@ class Core:
         self._start = start
 
     def build(self, config: dict[str, Any], memory_bytes: int | None) -> Any:
-        """The problem of a configuration."""
-        return problem.build(parse(config), memory_bytes)
+        """The problem of a configuration; the run's log gets how it finds its derivatives."""
+        built = problem.build(parse(config), memory_bytes)
+        LOG.info("update: %s", problem.describe_update(built))
+        return built
 
     def init(self, problem: Any, seed: int) -> Any:
         """The state before the first step.

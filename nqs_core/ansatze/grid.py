@@ -48,7 +48,7 @@ class CellNetwork(Ansatz):
 
     def evaluate(self, prepared: Any, sigma: Sigma) -> Inexact[Array, ""]:
         if isinstance(prepared, unrolled.Unrolled):
-            return unrolled.apply(self.module(), prepared, self.cells(sigma))
+            return unrolled.apply(self.module(), prepared, self.cells(sigma), self.lattice.periodicity)
         return self.log_psi(prepared, sigma)
 
     def cells(self, sigma: Sigma) -> Float[Array, "*patches n"]:

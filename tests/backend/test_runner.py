@@ -180,11 +180,15 @@ def test_a_second_delivery_of_an_attempt_leaves_at_once(settings: Settings, engi
     assert story(engine, run_id) == before
 
 
-def test_the_core_continues_bit_for_bit(settings: Settings, engine: sa.Engine) -> None:
+def test_the_core_continues_bit_for_bit(
+    settings: Settings, engine: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     """The product's own driver: stopped while training, then while measuring."""
+    caplog.set_level("INFO", logger="spinscope.vmc")
     settings = dataclasses.replace(settings, checkpoint_seconds=30.0)
     whole = store.submit(engine, TFIM)
     work(settings, engine, whole, vmc.Core())
+    assert "minSR kernel, layers by inputs and signals: hidden (1 x 4 -> 8)" in caplog.text
     parts = store.submit(engine, TFIM)
     work(settings, engine, parts, Stopping(vmc.Core(), engine, 5))
     assert row(engine, parts)["state"] == "stopped"

@@ -49,10 +49,22 @@ def test_the_products_give_what_the_convolutions_give(lattice: str, form: str) -
     assert float(jnp.std(expected.real)) > 1e-3
 
 
+def test_configurations_and_parameters_along_several_axes() -> None:
+    ansatz, sector = network("cylinder", "layernorm")
+    params = jax.jit(jax.vmap(ansatz.init))(jax.random.split(jax.random.key(0), 2))
+    sigma = sector.random(jax.random.key(1), 6).reshape(2, 3, -1)
+    prepared = jax.vmap(ansatz.prepare)(params)
+    found = jax.jit(jax.vmap(jax.vmap(jax.vmap(ansatz.evaluate, (None, 0)), (None, 0)), (0, None)))(prepared, sigma)
+    expected = jax.jit(jax.vmap(jax.vmap(jax.vmap(ansatz.log_psi, (None, 0)), (None, 0)), (0, None)))(params, sigma)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ansatz.evaluate(jax.tree.map(lambda x: x[1], prepared), sigma[1, 2]), expected[1, 1, 2])
+
+
 def test_large_lattices_keep_their_convolutions() -> None:
     assert unrolled.pays((6, 6), (3, 3))
-    assert not unrolled.pays((8, 8), (3, 3))
-    lattice = LATTICES.build(Spec(name="square", params={"extent": [8, 8]}))
+    assert unrolled.pays((20, 8), (3, 3))
+    assert not unrolled.pays((8, 20), (3, 3))
+    lattice = LATTICES.build(Spec(name="square", params={"extent": [4, 16]}))
     spec = Spec(name="rescnn", params=NETWORK["layernorm"])
     ansatz = ANSATZE.build(spec, lattice=lattice, sector=Sector(64, None), precision="float64")
     params = {"params": {}}
