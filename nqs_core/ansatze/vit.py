@@ -15,6 +15,8 @@ from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.sector import Sector
 
+SATURATED = 1e4  # single precision still tells scores apart by 0.001
+
 
 class _Attention(nn.Module):
     """W concat_h Σ_j A^h_ij V^h x_j, A = α_{i-j} (factored) or softmax_j(q_i·k_j / √d_h + α_{i-j}) (full)."""
@@ -34,7 +36,8 @@ class _Attention(nn.Module):
         if self.attention == "full":
             q, k = (self._split(dense(d, self.dtype, use_bias=False, name=name)(x)) for name in ("query", "key"))
             scores = jnp.einsum("ihc,jhc->hij", q, k, precision="highest") / (d // self.heads) ** 0.5
-            weights = jax.nn.softmax(scores + weights, axis=-1)
+            # XLA may round a score differently where it seeks the largest: the two must not lie far apart.
+            weights = jax.nn.softmax(jnp.clip(scores + weights, -SATURATED, SATURATED), axis=-1)
         values = self._split(dense(d, self.dtype, name="value")(x))
         mixed = jnp.einsum("hij,jhc->ihc", weights, values, precision="highest").reshape(n, d)
         return dense(d, self.dtype, name="out")(mixed)
@@ -72,8 +75,8 @@ class ViT(CellNetwork):
     """log ψ(σ) = Σ_a log 2cosh(LN(W_r z) + i LN(W_i z))_a, z = LN(Σ_i x_i), x_i of patches by layers of attention.
 
     Layers x ← x + W concat_h Σ_j A^h_ij V^h LN(x)_j and x ← x + W₂ GELU(W₁ LN(x)). Attention "factored": A = α_{i-j},
-    learned and blind to the spins; "full": softmax_j(q_i·k_j / √d_h + α_{i-j}). Invariant under translations by a patch
-    along periodic axes. The head "real" leaves out the imaginary part: ψ > 0.
+    learned and blind to the spins; "full": softmax_j(q_i·k_j / √d_h + α_{i-j}), each score within ±10⁴. Invariant
+    under translations by a patch along periodic axes. The head "real" leaves out the imaginary part: ψ > 0.
     Source: Viteritti, Rende and Becca, Phys. Rev. Lett. 130, 236401 (2023), arXiv:2211.05504; arXiv:2311.16889.
 
     Raises:
