@@ -1,6 +1,5 @@
 """The typed client: what it sends, and what it makes of refusals."""
 
-import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -9,6 +8,7 @@ import httpx
 import pytest
 
 from frontend.client import ApiError, Client, Unreachable, export_url
+from tests.asynchronous import finish
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -21,7 +21,7 @@ def ask(answer: Answer, call: Callable[[Client], Coroutine[Any, Any, Any]], toke
         finally:
             await client.close()
 
-    return asyncio.run(story())
+    return finish(story())
 
 
 SENT: list[tuple[Callable[[Client], Coroutine[Any, Any, Any]], str, str, Any]] = [

@@ -1,6 +1,5 @@
 """Observables as figures and where their numbers come from; energy against variance."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -19,6 +18,7 @@ from nqs_core.config import Spec
 from nqs_core.lattices import LATTICES
 from nqs_core.lattices.drawing import draw
 from nqs_core.observables.structure_factor import wave_vectors
+from tests.asynchronous import finish
 
 SHAPES: list[tuple[str, dict[str, Any]]] = [
     ("chain", {"length": 8}), ("chain", {"length": 7, "periodic": False}), ("square", {"extent": [3, 4]}),
@@ -244,7 +244,7 @@ def test_newest_arrays_then_the_largest_measurement() -> None:
         await observed.drawing(api.run)  # type: ignore[arg-type]
         assert api.calls.count("/api/lattice") == 1
 
-    asyncio.run(story())
+    finish(story())
 
 
 def test_a_map_says_that_its_colours_leave_the_diagonal_out() -> None:

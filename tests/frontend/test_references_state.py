@@ -1,6 +1,5 @@
 """The choices on the page of the references and their link; the fields of the form; the shared list of jobs."""
 
-import asyncio
 from typing import Any
 
 import httpx
@@ -10,6 +9,7 @@ import pytest
 from frontend.client import Client
 from frontend.views.reference_own import ComputeFields, OwnFields
 from frontend.views.reference_state import URL, Jobs, ReferencesView
+from tests.asynchronous import finish
 
 
 class Location(param.Parameterized):
@@ -108,7 +108,7 @@ def test_all_pages_share_one_question_per_second() -> None:
             await jobs.refresh()
         return jobs
 
-    jobs = asyncio.run(look())
+    jobs = finish(look())
     assert len(asked) == 1
     assert "kind=dmrg%2Cexact" in asked[0]
     assert jobs.version == 1

@@ -18,6 +18,7 @@ from frontend.state import (
     resolve_id,
     short_id,
 )
+from tests.asynchronous import finish
 
 IDS = [f"{i:08x}-0000-4000-8000-000000000000" for i in range(20)]
 
@@ -139,7 +140,7 @@ def test_hub_keeps_what_it_knew_while_the_api_is_away(hub: Hub, api: Api) -> Non
         assert hub.online
         assert hub.problem == ""
 
-    asyncio.run(story())
+    finish(story())
 
 
 def test_hub_version_grows_only_with_changes(hub: Hub, api: Api) -> None:
@@ -152,7 +153,7 @@ def test_hub_version_grows_only_with_changes(hub: Hub, api: Api) -> None:
         await hub.refresh()
         assert hub.version == seen + 1
 
-    asyncio.run(story())
+    finish(story())
 
 
 def test_catalog_is_asked_for_once_per_start_of_the_server(hub: Hub, api: Api) -> None:
@@ -164,7 +165,7 @@ def test_catalog_is_asked_for_once_per_start_of_the_server(hub: Hub, api: Api) -
         await hub.refresh()
         assert api.calls.count("/api/catalog") == 2
 
-    asyncio.run(story())
+    finish(story())
 
 
 def test_hub_sleeps_while_no_page_is_open(hub: Hub, api: Api) -> None:
@@ -179,12 +180,12 @@ def test_hub_sleeps_while_no_page_is_open(hub: Hub, api: Api) -> None:
         assert len(api.calls) > asleep
         task.cancel()
 
-    asyncio.run(story())
+    finish(story())
 
 
 def test_what_is_known_grows_stale(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub.stale
-    asyncio.run(hub.refresh())
+    finish(hub.refresh())
     assert not hub.stale
     later = time.monotonic() + 10
     monkeypatch.setattr("frontend.state.time.monotonic", lambda: later)
