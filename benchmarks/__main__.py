@@ -27,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be given twice")
     parser.add_argument("--case", choices=peer.CASES, action="append", help="only this case of the peer")
+    parser.add_argument("--preset", choices=presets.TARGETS, action="append", help="only this preset")
     parser.add_argument("--rounds", type=int, default=12, help="rounds of the comparison with NetKet")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long the feed is measured")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bench.json", help="all figures as JSON")
@@ -42,7 +43,7 @@ def main() -> int:
             record["peer"][name] = measured
             rows += found
     if "presets" in parts:
-        found, record["presets"] = presets.measure()
+        found, record["presets"] = presets.measure(args.preset or presets.TARGETS)
         title = "Presets: final measurement against the exact energy"
         show(title, ("preset", "seed", "relative error", "sigmas", "steps", "seconds", "wanted"), found)
         rows += found

@@ -152,6 +152,7 @@ def test_a_run_hands_its_system_over_and_an_exact_computation_arrives(open_page:
     expect(page.get_by_role("textbox", name=re.compile("^h "))).to_have_value("0.7")
     choose(page, "Method", "exact")
     page.get_by_role("textbox", name=re.compile("^Levels")).fill("2")
+    page.get_by_text(re.compile("closed form is known")).wait_for()
     page.get_by_role("button", name="Start", exact=True).click()
     expect(lines(page, "Computations").first).to_contain_text("done")
     page.get_by_text("Level 1", exact=True).wait_for()
