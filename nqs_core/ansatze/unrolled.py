@@ -86,13 +86,11 @@ def apply(
 def _apply(module: Any, unrolled: Unrolled, x: Array, periodicity: tuple[bool, ...]) -> Array:
     """`apply` to x (batch, *extent, n), through arrays (columns, n, cells of a column, batch)."""
     extent = x.shape[1:-1]
-    ends = "wrap" if periodicity[0] else "constant"
 
     def convolve(layer: Convolution, x: Array) -> Array:
         matrix, bias = unrolled.matrices["/".join(layer.path)], layer.variables["params"]["conv"]["bias"]
         wide = matrix.shape[1] // math.prod(x.shape[1:3])
-        around = [(wide // 2, wide // 2), (0, 0), (0, 0), (0, 0)]
-        padded = jnp.pad(x, around, mode=ends).reshape(-1, x.shape[-1])
+        padded = pad(x, wide // 2, periodicity[:1]).reshape(-1, x.shape[-1])
         size, length = matrix.shape[1], matrix.shape[1] // wide
         starts = range(0, len(x) * length, length)
         out = [jnp.matmul(matrix, padded[start : start + size], precision="highest") for start in starts]
