@@ -1,5 +1,6 @@
 """Colours, type and the frame that every page shares."""
 
+import pathlib
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from urllib.parse import quote
 
 import panel as pn
 import panel_material_ui as pmui
+from panel_material_ui.base import BASE_TEMPLATE
 
 NAME = "Spinscope"
 PAGES = (("Runs", "/", "show_chart"), ("References", "/references", "straighten"), ("Ising", "/ising", "grid_on"))
@@ -90,6 +92,20 @@ RAW_CSS = """
 body { margin: 0; }
 """
 
+# Before anything else: the colours of the theme, also of what covers the page until it is built up.
+HEAD = """{% extends "base.html" %}
+{% block resources %}
+<style>
+html { color-scheme: SCHEME; }
+html, body, #loader { background-color: BACKGROUND !important; }
+</style>
+<script data-drawn="SCHEME">FIRST_PAINT</script>
+{{ super() }}
+{% endblock %}
+"""
+FIRST_PAINT = pathlib.Path(__file__).parent / "components" / "assets" / "first_paint.js"
+COOKIE = "spinscope_theme"
+
 FAVICON_SVG = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#1f5fa8'/>"
     "<path d='M10 24V8m-4 5 4-5 4 5M22 8v16m-4-5 4 5 4-5' fill='none' stroke='white' stroke-width='2.6' "
@@ -98,12 +114,27 @@ FAVICON_SVG = (
 FAVICON = "data:image/svg+xml," + quote(FAVICON_SVG)
 
 
+def _head(scheme: str) -> Any:
+    """The page's template with a head for `scheme`."""
+    words = HEAD.replace("SCHEME", scheme).replace("BACKGROUND", THEME[scheme]["palette"]["background"]["default"])
+    return BASE_TEMPLATE.environment.from_string(words.replace("FIRST_PAINT", FIRST_PAINT.read_text()))
+
+
+HEADS = {scheme: _head(scheme) for scheme in THEME}
+
+
+def dress() -> None:
+    """Before a visitor's page is built: everything on it gets the theme that the visitor's cookie names."""
+    config: Any = pn.config
+    config.theme = "dark" if pn.state.cookies.get(COOKIE) == "dark" else "default"
+
+
 def _link_style(current: bool) -> dict[str, Any]:
     colour = "var(--panel-primary-color)" if current else "var(--panel-on-surface-color)"
     return {"fontWeight": 650 if current else 450, "minWidth": 0, "color": colour}
 
 
-def navigation(current: str) -> pmui.Row:
+def navigation(current: str) -> pn.Row:
     """The links between the pages; real links, so that they open in a new tab too."""
     links = [
         pmui.Button(
@@ -118,7 +149,7 @@ def navigation(current: str) -> pmui.Row:
         )
         for label, url, icon in PAGES
     ]
-    return pmui.Row(*links, margin=(0, 0, 0, 12))
+    return pn.Row(*links, margin=(0, 0, 0, 12))
 
 
 def page(
@@ -132,6 +163,7 @@ def page(
     """The frame: app bar with navigation and the dark switch, a sidebar (a closed drawer on phones), the content."""
     label = next(name for name, url, _ in PAGES if url == current)
     return pmui.Page(
+        template=HEADS["dark" if pn.config.theme == "dark" else "light"],
         title=NAME,
         site_url="/",
         main=list(main),
@@ -146,30 +178,6 @@ def page(
         raw_css=[RAW_CSS],
         meta_title=f"{label} · {NAME}",
         meta_description="Variational Monte Carlo of spin models with neural quantum states, live.",
-        **params,
-    )
-
-
-def card(
-    *content: Any, title: str | None = None, tools: Sequence[Any] = (), margin: Any = 6, **params: Any
-) -> pmui.Paper:
-    """A flat panel with an optional title line; `tools` stand at its right end."""
-    head: list[Any] = []
-    if title is not None:
-        name = pmui.Typography(title, variant="subtitle1", margin=(0, 8, 0, 0), styles={"font-weight": "600"})
-        head = [
-            pmui.FlexBox(
-                name, *tools, align_items="center", gap="6px", margin=(8, 14, 2, 14), sizing_mode="stretch_width"
-            )
-        ]
-    return pmui.Paper(
-        *head,
-        *content,
-        elevation=0,
-        variant="outlined",
-        sizing_mode="stretch_width",
-        margin=margin,
-        sx={"overflow": "hidden", "backgroundImage": "none"},
         **params,
     )
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import panel as pn
 import panel_material_ui as pmui
+
+from frontend import layout
 
 OPEN, SHUT = "expand_more", "chevron_right"
 HEAD_SX = {
@@ -31,8 +32,8 @@ class Fold:
             label=title, icon=OPEN if open else SHUT, variant="text", size="small", color="default",
             margin=(2, 0, 0, 0), sizing_mode="stretch_width", sx=HEAD_SX, description_delay=1000,
         )  # fmt: skip
-        self.body = pn.Column(*content, visible=open, sizing_mode="stretch_width", margin=(4, 0, 0, 0))
-        self.view = pn.Column(self.head, self.body, sizing_mode="stretch_width", margin=0)
+        self.body = layout.Box(*content, visible=open, margin=(4, 0, 0, 0))
+        self.view = layout.Box(self.head, self.body)
         self.head.on_click(lambda event: self.show(not self.body.visible))
         self.tell("")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import panel_material_ui as pmui
 
+from frontend import layout
 from frontend.figures.card_text import because
 from frontend.forms.observing import ObservablesForm
 from frontend.forms.schema import Field, FieldError, field, fields
@@ -52,7 +53,7 @@ class Section:
             size="small", sizing_mode="stretch_width", margin=(12, 0, 5, 0), stylesheets=[BARRED_CSS],
         )  # fmt: skip
         self.select.param.watch(self._on_select, "value")
-        self.body = pmui.FlexBox(sizing_mode="stretch_width", margin=0, gap="0px 10px")
+        self.body = layout.fields()
         self._show()
 
     @property
@@ -197,9 +198,9 @@ class RunForm:
         for control in (*cells, self.name, self.tags):
             control.widget.styles = {"flex": "1 1 calc(50% - 5px)", "min-width": "0"}
             control.widget.min_width = 0
-        title = pmui.Typography("Run", variant="subtitle2", margin=(12, 0, 2, 0))
+        title = layout.Words("Run", "label", margin=(12, 0, 2, 0))
         widgets = [*(c.widget for c in cells), self.name.widget, self.tags.widget]
-        box = pmui.FlexBox(*widgets, sizing_mode="stretch_width", margin=0, gap="0px 10px")
+        box = layout.fields(*widgets)
         return [*out, title, box, self.observing.fold.view]
 
     def read(self) -> tuple[dict[str, Any], dict[str, str]]:

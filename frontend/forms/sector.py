@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 
+from frontend import layout
 from frontend.forms.fold import Fold
 from frontend.forms.schema import Field, FieldError
 from frontend.forms.widgets import Choice, Control
@@ -42,9 +42,12 @@ NOTE_CSS = ":host{font-size:12px;color:var(--panel-on-surface-color);opacity:.85
 
 
 class SectorForm:
-    """Four fields, all open at first. `changed` is called after every change by the user."""
+    """Four fields, all open at first. `changed` is called after every change by the user.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    `runs`: for runs, which keep less than references; a note says so where it matters.
+    """
+
+    def __init__(self, changed: Callable[[], None], *, runs: bool = True) -> None:
         self._changed = changed
         self._named: dict[str, Any] = {}
         self.momentum = Choice(MOMENTUM, self._on_field)
@@ -59,10 +62,8 @@ class SectorForm:
             control.widget.styles = {"flex": "1 1 calc(50% - 5px)", "min-width": "0"}
             control.widget.min_width = 0
         self.note = pn.pane.HTML("", visible=False, margin=(0, 0, 4, 0), stylesheets=[NOTE_CSS])
-        fields = pmui.FlexBox(
-            *[c.widget for c in self.controls.values()], sizing_mode="stretch_width", margin=0, gap="0px 10px"
-        )
-        self.fold = Fold("Sector", fields, self.note)
+        fields = layout.fields(*(c.widget for c in self.controls.values()))
+        self.fold = Fold("Sector", fields, *([self.note] if runs else []))
         self._tell()
 
     def _on_field(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from frontend import layout
 from frontend.client import ApiError, Run, export_url
 from frontend.figures.comparison import flatten
 from frontend.forms import split_tags
@@ -88,10 +89,10 @@ class Actions:
         self.delete = button("delete", "Delete", lambda e: self._open_delete())
         self.link = button("link", "Copy link to this view", lambda e: self._link())
         self.export = pn.pane.HTML("", margin=(4, 4), stylesheets=[LINK_CSS])
-        self.bar = pmui.FlexBox(
+        self.bar = layout.flow(
             self.stop, self.resume, self.clone, self.start, self.again, self.reference, self.edit, self.archive,
             self.delete, self.link, self.export,
-            align_items="center", margin=(0, 6), gap="0px",
+            margin=(0, 6),
         )  # fmt: skip
 
     def dialogs(self) -> list[Any]:
@@ -241,14 +242,14 @@ class Actions:
             self.clone_box.open = False
 
     def _delete_dialog(self) -> None:
-        self.question = pmui.Typography("", variant="body2", margin=(4, 0, 12, 0))
+        self.question = layout.Words(margin=(4, 0, 12, 0))
         sure = pmui.Button(label="Delete", color="error", variant="contained", disable_elevation=True, margin=0)
         sure.on_click(self._delete)
         self.delete_box = dialog("Delete this run?", self.question, sure)
 
     def _open_delete(self) -> None:
         if run := self.run:
-            self.question.object = (
+            self.question.text = (
                 f"{run.get('name') or run['id'][:8]}, its curves and its checkpoints will be gone for good."
             )
             self.delete_box.open = True

@@ -5,7 +5,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from frontend import theme
+from frontend import layout
 from frontend.components import LiveChart
 from frontend.figures import details
 from frontend.figures.charts import SCALES, TABS, X_AXES, Y_SCALES, Chart
@@ -63,23 +63,17 @@ class Curves:
         return made
 
     def panel(self) -> Any:
-        words = pmui.Typography("Smoothing", variant="body2", margin=(4, 0, 0, 6))
-        self.smoothing = pmui.FlexBox(words, self.smooth, align_items="center", gap="0px", margin=0, sizing_mode=None)
-        label = pmui.Typography("C(r)", variant="body2", margin=(4, 0, 0, 6))
-        self.axis = pmui.FlexBox(label, self.y_scale, align_items="center", gap="8px", margin=0, sizing_mode=None)
-        row: dict[str, Any] = {"align_items": "center", "gap": "8px 12px", "sizing_mode": "stretch_width"}
-        head = pmui.FlexBox(self.tabs, margin=(12, 14, 8, 14), **row)
-        self.tools = pmui.FlexBox(
-            self.x_axis,
-            self.scale,
-            self._observables.metric,
-            self.smoothing,
-            self.axis,
-            margin=(0, 14, 2, 14),
-            **row,
-        )
+        words = layout.Words("Smoothing", margin=(4, 0, 0, 6))
+        self.smoothing = layout.flow(words, self.smooth, sizing_mode=None)
+        label = layout.Words("C(r)", margin=(4, 0, 0, 6))
+        self.axis = layout.flow(label, self.y_scale, gap="8px", sizing_mode=None, visible=False)
+        head = layout.flow(self.tabs, margin=(12, 14, 8, 14))
+        self.tools = layout.flow(
+            self.x_axis, self.scale, self._observables.metric, self.smoothing, self.axis,
+            gap="8px 12px", margin=(0, 14, 2, 14),
+        )  # fmt: skip
         self._on_tab(None)
-        return theme.card(head, self.tools, self.body)
+        return layout.card(head, self.tools, self.body)
 
     def _on_tab(self, event: Any) -> None:
         tab = self._view.tab
@@ -106,8 +100,7 @@ class Curves:
     def _grid(self, tab: str) -> Any:
         if tab not in self._charts:
             self._charts[tab] = [self._chart(chart) for chart in TABS[tab][1]]
-        cells = [pmui.Grid(made, size={"xs": 12, "md": 6}) for made in self._charts[tab]]
-        return pmui.Grid(*cells, container=True, spacing=0, sizing_mode="stretch_width", margin=(2, 6, 8, 6))
+        return layout.columns(*self._charts[tab], margin=(2, 6, 8, 6))
 
     def _options(self) -> dict[str, Any]:
         view = self._view

@@ -4,9 +4,8 @@ import asyncio
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 
-from frontend import theme
+from frontend import layout
 from frontend.client import ApiError, Run
 from frontend.figures import details
 from frontend.observed import Observed
@@ -28,9 +27,9 @@ class FocusCard:
         self._warned: dict[str, tuple[int, list[str]]] = {}  # run -> number of warnings, their sentences
         self._floors: dict[str, tuple[float, float | None]] = {}  # run -> its divergence, and the floor of it
         self._near: dict[str, dict[str, Any]] = {}
-        self.title = pmui.Typography("", variant="subtitle1", margin=(10, 14, 0, 16), styles={"font-weight": "650"})
+        self.title = layout.Words(kind="heading", margin=(10, 14, 0, 16))
         self.detail = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 16, 12, 16), stylesheets=[details.CSS])
-        self.card = theme.card(self.title, actions.bar, self.detail)
+        self.card = layout.card(self.title, actions.bar, self.detail)
 
     @property
     def run(self) -> Run | None:
@@ -51,8 +50,8 @@ class FocusCard:
         if shown != self.detail.object:
             self.detail.object = shown
         name = (run.get("name") or run["id"][:8]) if run else "No run selected"
-        if name != self.title.object:
-            self.title.object = name
+        if name != self.title.text:
+            self.title.text = name
 
     def _more(self, run: Run) -> details.More:
         ident = run["id"]

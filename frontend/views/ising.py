@@ -3,9 +3,8 @@
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 
-from frontend import theme
+from frontend import layout, theme
 from frontend.components import IsingLab
 from frontend.components.browser import Browser, Formula
 
@@ -56,17 +55,13 @@ def explanation() -> Any:
 
     left = [text(INTRO), formula(MODEL), text(METROPOLIS), formula(RULE), formula(COST), text(ALGORITHMS)]
     right = [text(CRITICAL_TEXT), formula(CRITICAL), text(YANG_TEXT), formula(YANG), text(TRY)]
-    columns = [pn.Column(*items, sizing_mode="stretch_width", margin=0) for items in (left, right)]
-    return pmui.Grid(
-        *[pmui.Grid(column, size={"xs": 12, "md": 6}) for column in columns],
-        container=True, spacing=0, sizing_mode="stretch_width", margin=(4, 0, 10, 0),
-    )  # fmt: skip
+    return layout.columns(layout.Box(*left), layout.Box(*right), margin=(4, 0, 10, 0))
 
 
 def page() -> Any:
     """A new visitor's page."""
-    lab = theme.card(IsingLab(sizing_mode="stretch_width"), title="2D Ising model")
-    notes = theme.card(explanation(), title="What happens here, and what to try")
+    lab = layout.card(IsingLab(sizing_mode="stretch_width"), title="2D Ising model")
+    notes = layout.card(explanation(), title="What happens here, and what to try")
     # No sidebar: on a phone the sliders belong under the lattice.
     body = pn.Column(lab, notes, sizing_mode="stretch_width", margin=6)
     browser = Browser(lambda width, local, session: pn.state.onload(lambda: browser.apply_theme(made, local)))

@@ -1,6 +1,5 @@
 """The form of a new run: presets, live check, Launch."""
 
-import asyncio
 import html
 import json
 from collections.abc import Awaitable, Callable
@@ -10,10 +9,12 @@ from urllib.parse import quote
 import panel as pn
 import panel_material_ui as pmui
 
+from frontend import layout
 from frontend.client import ApiError, Run, Unreachable
 from frontend.components.browser import Formula
 from frontend.figures import card_text, text
 from frontend.forms import RunForm, locate
+from frontend.latest import Latest
 from frontend.state import Hub
 from frontend.views.network_card import NetworkCard
 from frontend.views.preview import LatticePreview
@@ -33,7 +34,7 @@ class LaunchPanel:
         self._hub = hub
         self._launched = launched
         self._remember = remember
-        self._check: asyncio.Task[None] | None = None
+        self._check = Latest(self._validate, DEBOUNCE_SECONDS)
         self._filling = False
         catalog = hub.catalog or {}
         self._presets = {str(p["title"]): p for p in catalog.get("presets") or []}
@@ -63,15 +64,10 @@ class LaunchPanel:
 
     def view(self) -> list[Any]:
         fields = self.form.view(under={"lattice": self.preview.fold.view})
-        head = pmui.Typography("New run", variant="h6", margin=0, styles={"font-weight": "650"})
+        head = layout.Words("New run", "title")
         top = pn.Column(head, self.preset, self.formula, *fields, margin=(14, 18, 14, 18))
         top.sizing_mode = "stretch_width"
-        foot = pmui.Paper(
-            self.alert, self.notes, self.card.fold.view, self.facts, self.button, elevation=0, square=True, margin=0,
-            sizing_mode="stretch_width",
-            sx={"padding": "10px 18px 12px", "borderTop": "1px solid", "borderColor": "divider"},
-            styles={"position": "sticky", "bottom": "0", "z-index": "3"},
-        )  # fmt: skip
+        foot = layout.foot(self.alert, self.notes, self.card.fold.view, self.facts, self.button)
         return [top, foot]
 
     def offer(self) -> None:
@@ -122,12 +118,10 @@ class LaunchPanel:
         self.form.fill({**self._presets[title]["config"], "name": ""})
 
     def _on_change(self) -> None:
-        if self._check is not None:
-            self._check.cancel()
         self._local_formula()
         self.card.checking()
         self.facts.object = BLANK
-        self._check = asyncio.get_running_loop().create_task(self._validate())
+        self._check()
 
     def start(self) -> None:
         """Check the first configuration, once the page is up."""
@@ -165,7 +159,6 @@ class LaunchPanel:
         return text.default_name(config, {run.get("name") or "" for run in self._hub.runs.values()})
 
     async def _validate(self) -> None:
-        await asyncio.sleep(DEBOUNCE_SECONDS)
         config, errors = self.form.read()
         self._look(config, errors)
         self.button.disabled = bool(errors)
@@ -216,6 +209,7 @@ class LaunchPanel:
         if errors:
             self._tell_marked()
             return
+        unanswered = self._check.cancel()  # its answer would replace the one to this press
         config["name"] = config.get("name") or self._default_name(config)
         self.button.loading = True
         try:
@@ -230,6 +224,8 @@ class LaunchPanel:
             return
         finally:
             self.button.loading = False
+        if unanswered:
+            self._check()
         await self._launched(run)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import panel_material_ui as pmui
 
+from frontend import layout
 from frontend.client import ApiError, Run
 from frontend.forms import FieldError, field, locate
 from frontend.forms.observing import choice
@@ -34,11 +35,9 @@ class MeasureDialog:
         self.button.on_click(self._measure)
         cancel = pmui.Button(label="Cancel", variant="text", margin=(8, 0))
         cancel.on_click(lambda event: setattr(self.box, "open", False))
-        buttons = pmui.FlexBox(
-            cancel, self.button, justify_content="end", gap="8px", sizing_mode="stretch_width", margin=0
-        )
+        buttons = layout.flow(cancel, self.button, gap="8px", justify="end")
         words = "Draws fresh samples from the trained network. The run itself stays as it is."
-        about = pmui.Typography(words, variant="body2", margin=(0, 0, 4, 0))
+        about = layout.Words(words, margin=(0, 0, 4, 0))
         self.box = dialog("Measure more", about, self.samples.widget, self.observables, self.alert, buttons)
 
     @staticmethod

@@ -6,6 +6,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from frontend import layout
 from frontend.client import ApiError, Run
 from frontend.components import FigureChart, LiveChart
 from frontend.figures import observables, text
@@ -36,7 +37,7 @@ class ObservablesTab:
         self.metric.param.watch(self._on_metric, "value")
         self.chart = LiveChart(heading="", metric="magnetisation", height=350, sizing_mode="stretch_width",
                                margin=(0, 4, 4, 4))  # fmt: skip
-        self.empty = pmui.Typography(WAITING, variant="body2", margin=(6, 16, 14, 16))
+        self.empty = layout.Words(WAITING, margin=(6, 16, 14, 16))
         self.body = pn.Column(self.empty, sizing_mode="stretch_width", margin=0)
         view.param.watch(lambda *events: self._draw(), ["yscale"])
 
@@ -95,8 +96,8 @@ class ObservablesTab:
             self._shown = (bool(self.metric.options), *names)
             cells = [self.chart] if self.metric.options else []
             cells += [self._figures[name] for name in names]
-            self.empty.object = WAITING if runs else "Select a run to see what it observes."
-            self.body.objects = [_grid(cells) if cells else self.empty]
+            self.empty.text = WAITING if runs else "Select a run to see what it observes."
+            self.body.objects = [layout.columns(*cells, margin=(2, 6, 8, 6)) if cells else self.empty]
 
     def _show(self, name: str, found: list[tuple[Run, observables.Quantity]]) -> None:
         if name not in self._figures:
@@ -120,8 +121,3 @@ class ObservablesTab:
 
 def _lattice(run: Run) -> Any:
     return (run.get("config") or {}).get("lattice")
-
-
-def _grid(cells: list[Any]) -> Any:
-    parts = [pmui.Grid(cell, size={"xs": 12, "md": 6}) for cell in cells]
-    return pmui.Grid(*parts, container=True, spacing=0, sizing_mode="stretch_width", margin=(2, 6, 8, 6))

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 
-from frontend import theme
+from frontend import layout
 from frontend.client import Run
 from frontend.components import FigureChart, LiveChart
 from frontend.figures import details, reference_details, reference_series
@@ -20,11 +19,7 @@ AXES = {"Linear": False, "Log": True}
 SIGHTS = {"All points": False, "Near the limit": True}
 
 
-def _grid(*cells: Any, wide: int) -> Any:
-    return pmui.Grid(
-        *[pmui.Grid(cell, size={"xs": 12, "md": wide}) for cell in cells], container=True, spacing=0,
-        sizing_mode="stretch_width", margin=(2, 6, 8, 6),
-    )  # fmt: skip
+MARGIN = (2, 6, 8, 6)
 
 
 class Sweeps:
@@ -33,7 +28,7 @@ class Sweeps:
     def __init__(self, view: ReferencesView) -> None:
         self._view = view
         self._charts: list[Any] = []
-        self.panel = theme.card(title="Sweeps", visible=False)
+        self.panel = layout.card(title="Sweeps", visible=False)
         view.param.watch(lambda event: self._push(per_site=event.new == "site"), "scale")
 
     def _push(self, **options: Any) -> None:
@@ -51,7 +46,7 @@ class Sweeps:
                 )
                 for metric, title in LIVE
             ]  # fmt: skip
-            self.panel.append(_grid(*self._charts, wide=4))
+            self.panel.append(layout.columns(*self._charts, wide=(1, 1, 1), margin=MARGIN))
         runs = [run["id"]] if run is not None and shown else []
         if self._charts and self._charts[0].runs != runs:
             self._push(runs=runs, colours=dict.fromkeys(runs, 0))
@@ -75,11 +70,11 @@ class SeriesPlots:
         self.points = pn.pane.HTML(
             "", sizing_mode="stretch_width", margin=(4, 16, 14, 16), stylesheets=[details.TABLE_CSS]
         )
-        self.title = pmui.Typography("", variant="body2", margin=0)
+        self.title = layout.Words()
         tools = [self.title, self.near, self.x, self.log]
-        self.panel = theme.card(
-            _grid(self.inverse, self.other, wide=6), self.words, self.points, title="DMRG series", tools=tools,
-            visible=False,
+        self.panel = layout.card(
+            layout.columns(self.inverse, self.other, margin=MARGIN), self.words, self.points,
+            title="DMRG series", tools=tools, visible=False,
         )  # fmt: skip
         view.param.watch(lambda *events: self._draw(), ["x", "log", "near"])
 
@@ -108,4 +103,4 @@ class SeriesPlots:
         about = [str(series[k]) for k in ("source",) if series.get(k)]
         if series.get("mpo_dimension"):
             about.append(f"MPO dimension {series['mpo_dimension']}")
-        self.title.object = ", ".join(about)
+        self.title.text = ", ".join(about)

@@ -6,6 +6,9 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from frontend import layout
+from frontend.views.dialog import dialog
+
 TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
 
 
@@ -14,19 +17,15 @@ class Confirm:
 
     def __init__(self, title: str) -> None:
         self._act: Callable[[], Awaitable[None]] | None = None
-        self.question = pmui.Typography("", variant="body2", margin=(4, 0, 12, 0))
+        self.question = layout.Words(margin=(4, 0, 12, 0))
         sure = pmui.Button(label="Delete", color="error", variant="contained", disable_elevation=True, margin=0)
         sure.on_click(self._on_sure)
-        body = pn.Column(self.question, sure, sizing_mode="stretch_width", margin=(4, 4, 8, 4))
-        self.box = pmui.Dialog(
-            body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs",
-            show_close_button=True,
-        )  # fmt: skip
+        self.box = dialog(title, self.question, sure)
 
     def ask(self, question: str, act: Callable[[], Awaitable[None]]) -> None:
         """Open the question; `act` is awaited where the visitor is sure."""
         self._act = act
-        self.question.object = question
+        self.question.text = question
         self.box.open = True
 
     async def _on_sure(self, event: Any) -> None:

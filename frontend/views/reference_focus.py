@@ -1,18 +1,17 @@
 """The chosen reference: everything known of it, the other energies of its level, its DMRG series."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 
-from frontend import theme
+from frontend import layout
 from frontend.client import ApiError, Client, ReferenceRow
 from frontend.components import DataTable
 from frontend.figures import reference_details, text
 from frontend.figures import reference_rows as rows
 from frontend.figures import reference_text as words
+from frontend.latest import Latest
 from frontend.views.reference_curves import SeriesPlots
 from frontend.views.reference_dialogs import Confirm, icon, say
 from frontend.views.reference_state import ReferencesView
@@ -35,8 +34,8 @@ class FocusPanel:
         self._client, self._view, self._use, self._gone = client, view, use, gone
         self._system: list[ReferenceRow] = []
         self._series: list[dict[str, Any]] = []
-        self._pending: asyncio.Task[None] | None = None
-        self.title = pmui.Typography("", variant="subtitle1", margin=(0, 8, 0, 0), styles={"font-weight": "650"})
+        self.load = Latest(self._load)  # all rows of the chosen row's system, and its DMRG series
+        self.title = layout.Words(kind="heading", margin=(0, 8, 0, 0))
         self.compute = icon("calculate", "Compute this system", lambda event: self._take("compute"))
         self.add = icon("add", "Add an energy of this system", lambda event: self._take("own"))
         self.delete = icon("delete", "Delete this row", lambda event: self._ask_delete(), visible=False)
@@ -53,16 +52,10 @@ class FocusPanel:
         view.param.watch(lambda *events: self.draw(), ["scale", "units"])
 
     def panel(self) -> list[Any]:
-        head = pmui.FlexBox(
-            self.title, self.compute, self.add, self.delete, align_items="center", gap="2px",
-            margin=(10, 14, 0, 16), sizing_mode="stretch_width",
-        )  # fmt: skip
-        about = theme.card(head, self.detail)
-        self.others = theme.card(self.same, title="Energies of this level")
-        self.grid = pmui.Grid(
-            pmui.Grid(about, size={"xs": 12, "lg": 5}), pmui.Grid(self.others, size={"xs": 12, "lg": 7}),
-            container=True, spacing=0, sizing_mode="stretch_width", margin=0, visible=False,
-        )  # fmt: skip
+        head = layout.flow(self.title, self.compute, self.add, self.delete, gap="2px", margin=(10, 14, 0, 16))
+        about = layout.card(head, self.detail)
+        self.others = layout.card(self.same, title="Energies of this level")
+        self.grid = layout.columns(about, self.others, wide=(5, 7), at=layout.LARGE, visible=False)
         return [self.grid, self.series.panel, self.confirm.box]
 
     @property
@@ -75,12 +68,6 @@ class FocusPanel:
 
     def _on_row(self, row: str) -> None:
         self._view.row = row
-
-    def load(self) -> None:
-        """Ask for all rows of the chosen row's system, and its DMRG series."""
-        if self._pending is not None:
-            self._pending.cancel()
-        self._pending = asyncio.get_running_loop().create_task(self._load())
 
     async def _load(self) -> None:
         view = self._view
@@ -117,7 +104,7 @@ class FocusPanel:
         if row is None:
             self.series.show(None)
             return
-        self.title.object = words.system(row)
+        self.title.text = words.system(row)
         self.detail.object = reference_details.reference(row, view.scale, view.units)
         self.delete.visible = row.get("origin") not in (None, "shipped")
         self.compute.visible = self.add.visible = words.config(row) is not None

@@ -1,15 +1,16 @@
 """The sidebar of the references: name a system, see what is known of it, compute more, or add what one knows."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
 
+from frontend import layout
 from frontend.client import ApiError, ReferenceRow, Run, Unreachable
 from frontend.figures import reference_details, reference_lookup
 from frontend.forms import locate
+from frontend.latest import Latest
 from frontend.state import Hub
 from frontend.views.reference_dialogs import TOGGLE_SX
 from frontend.views.reference_own import ComputeFields, OwnFields
@@ -35,7 +36,7 @@ class ReferencePanel:
     ) -> None:
         self._hub, self._view = hub, view
         self._launched, self._added, self._show = launched, added, show
-        self._pending: asyncio.Task[None] | None = None
+        self.ask = Latest(self._ask, DEBOUNCE_SECONDS)  # what is known of the system, and what it would cost
         self._answer: Mapping[str, Any] = {}
         self.system = SystemForm(hub, self._on_change)
         self.compute = ComputeFields(self._on_change)
@@ -65,19 +66,13 @@ class ReferencePanel:
         self._show_mode()
 
     def view(self) -> list[Any]:
-        def title(words: str) -> Any:
-            return pmui.Typography(words, variant="h6", margin=(8, 0, 0, 0), styles={"font-weight": "650"})
-
-        known = pmui.Typography("Known energies", variant="subtitle2", margin=(14, 0, 0, 0))
+        title = layout.Words("Look up a system", "title", margin=(8, 0, 0, 0))
+        known = layout.Words("Known energies", "label", margin=(14, 0, 0, 0))
         top = pn.Column(
-            title("Look up a system"), *self.system.view(), known, self.known, self.in_table, self.mode,
+            title, *self.system.view(), known, self.known, self.in_table, self.mode,
             self.compute.view, self.own.view, margin=(14, 18, 14, 18), sizing_mode="stretch_width",
         )  # fmt: skip
-        foot = pmui.Paper(
-            self.alert, self.cost, self.button, elevation=0, square=True, sizing_mode="stretch_width", margin=0,
-            sx={"padding": "10px 18px 12px", "borderTop": "1px solid", "borderColor": "divider"},
-            styles={"position": "sticky", "bottom": "0", "z-index": "3"},
-        )  # fmt: skip
+        foot = layout.foot(self.alert, self.cost, self.button)
         return [top, foot]
 
     def use(self, config: Mapping[str, Any], mode: str | None = None) -> None:
@@ -100,14 +95,7 @@ class ReferencePanel:
         self._view.param.update(compute="", system="")  # the link named another system
         self.ask()
 
-    def ask(self) -> None:
-        """Look the system up, once the typing pauses."""
-        if self._pending is not None:
-            self._pending.cancel()
-        self._pending = asyncio.get_running_loop().create_task(self._ask())
-
     async def _ask(self) -> None:
-        await asyncio.sleep(DEBOUNCE_SECONDS)
         system, errors = self.system.read()
         fields = self.own if self.mode.value == "own" else self.compute
         more = fields.read(errors)
@@ -153,6 +141,7 @@ class ReferencePanel:
         self._tell("" if found and not rest else error.detail, MARKED if found else "")
 
     async def _act(self, event: Any) -> None:
+        self.ask.cancel()  # its answer would replace the one to this press
         system, errors = self.system.read()
         fields = self.own if self.mode.value == "own" else self.compute
         body = fields.read(errors, final=True)

@@ -7,7 +7,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from frontend import theme
+from frontend import layout
 from frontend.client import ApiError, Client, Run
 from frontend.components import DataTable
 from frontend.figures import reference_details, text
@@ -32,11 +32,10 @@ class JobsPanel:
             self._on_row, label="Computations", look=rows.TABLE_LOOK + f":host{{--table-height:{34 * SHOWN_ROWS}px}}",
             columns=rows.job_columns(view.scale), sizing_mode="stretch_width", margin=(2, 8, 10, 8),
         )  # fmt: skip
-        self.empty = pmui.Typography(
-            "Nothing has been computed yet. Look up a system and press Start.", variant="body2",
-            margin=(4, 16, 16, 16),
-        )  # fmt: skip
-        self.title = pmui.Typography("", variant="subtitle1", margin=(0, 8, 0, 0), styles={"font-weight": "650"})
+        self.empty = layout.Words(
+            "Nothing has been computed yet. Look up a system and press Start.", margin=(4, 16, 16, 16)
+        )
+        self.title = layout.Words(kind="heading", margin=(0, 8, 0, 0))
         self.stop = icon("stop_circle", "Stop", self._stop)
         self.resume = icon("play_circle", "Resume", self._resume)
         self.delete = icon("delete", "Delete", lambda event: self._ask_delete())
@@ -54,12 +53,11 @@ class JobsPanel:
         view.param.watch(lambda event: self._follow(), "tab")
 
     def panel(self) -> list[Any]:
-        head = pmui.FlexBox(
-            self.title, self.stop, self.resume, self.delete, self.to_table, align_items="center", gap="2px",
-            margin=(10, 14, 0, 16), sizing_mode="stretch_width",
-        )  # fmt: skip
-        self.focus = theme.card(head, self.detail, visible=False)
-        listed = theme.card(self.table, self.empty, title="Computations")
+        head = layout.flow(
+            self.title, self.stop, self.resume, self.delete, self.to_table, gap="2px", margin=(10, 14, 0, 16)
+        )
+        self.focus = layout.card(head, self.detail, visible=False)
+        listed = layout.card(self.table, self.empty, title="Computations")
         return [listed, self.focus, self.sweeps.panel, self.series.panel, self.confirm.box]
 
     @property
@@ -86,7 +84,7 @@ class JobsPanel:
         if job is None:
             self.series.show(None)
             return
-        self.title.object = reference_details.job_title(job)
+        self.title.text = reference_details.job_title(job)
         self.detail.object = reference_details.job(job, scale)
         active = job.get("state") in ACTIVE
         self.stop.param.update(visible=active, disabled=job.get("desired") == "stop")

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import panel as pn
 import panel_material_ui as pmui
 
+from frontend import layout
 from frontend.forms.schema import Field, FieldError
 from frontend.forms.widgets import Control
 
@@ -51,7 +51,7 @@ def _box(controls: Mapping[str, Control]) -> Any:
         control.widget.styles = {"flex": f"1 1 {basis}", "min-width": "0"}
         control.widget.min_width = 0
     widgets = [c.widget for c in controls.values()]
-    return pmui.FlexBox(*widgets, sizing_mode="stretch_width", margin=0, gap="0px 10px")
+    return layout.fields(*widgets)
 
 
 class Fields:
@@ -59,7 +59,10 @@ class Fields:
 
     def __init__(self, specs: tuple[Field, ...], changed: Callable[[], None]) -> None:
         self.controls = {spec.name: Control(spec, changed) for spec in specs}
-        self.view = pn.Column(_box(self.controls), sizing_mode="stretch_width", margin=0)
+        self.view = layout.Box(*self._content(), visible=False)
+
+    def _content(self) -> list[Any]:
+        return [_box(self.controls)]
 
     def read(self, errors: dict[str, str], final: bool = False) -> dict[str, Any]:
         """What is typed; what does not fit is marked and noted in `errors`, what is missing only where `final`."""
@@ -111,17 +114,19 @@ class OwnFields(Fields):
     """An energy with its source. `size` tells the number of sites, for energies per site."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        super().__init__(OWN, changed)
         self._n_sites = 1
         self.per_site = pmui.Switch(
             label="Energy and uncertainty are per site", value=False, size="small", margin=(5, 0, 2, 0)
         )
+        super().__init__(OWN, changed)
+
+    def _content(self) -> list[Any]:
         for control in self.controls.values():
             if control.spec.required:
                 control.widget.label = f"{control.spec.label} *"
         numbers = {name: c for name, c in self.controls.items() if name in NUMBERS}
         texts = {name: c for name, c in self.controls.items() if name not in NUMBERS}
-        self.view.objects = [_box(numbers), self.per_site, _box(texts)]
+        return [_box(numbers), self.per_site, _box(texts)]
 
     def size(self, n_sites: int) -> None:
         self._n_sites = n_sites

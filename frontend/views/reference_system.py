@@ -23,11 +23,8 @@ class SystemForm:
         self.sections = {
             f: Section(f, catalog.get(f) or {}, properties.get(f) or {}, self._on_change) for f in FAMILIES
         }
-        self.sector = SectorForm(self._on_change)
-        if self.sector.note in self.sector.fold.body:  # it says that runs keep less than this page
-            self.sector.fold.body.remove(self.sector.note)
-        self.preview = LatticePreview(hub, self.sector.offer)
-        self.preview.fold.show(False)
+        self.sector = SectorForm(self._on_change, runs=False)
+        self.preview = LatticePreview(hub, self.sector.offer, open=False)
         self.formula = Formula(sizing_mode="stretch_width", margin=(6, 0, 2, 0), min_height=30)
         self._look()
 

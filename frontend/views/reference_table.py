@@ -6,11 +6,12 @@ from typing import Any
 
 import panel_material_ui as pmui
 
-from frontend import theme
+from frontend import layout
 from frontend.client import ApiError, Client, ReferenceRow
 from frontend.components import DataTable
 from frontend.figures import reference_rows as rows
 from frontend.figures import reference_text as words
+from frontend.latest import Latest
 from frontend.views.reference_state import FACETS, PAGE_ROWS, ReferencesView
 from frontend.views.table import COMPACT_SX
 
@@ -29,7 +30,7 @@ class ReferenceTable:
         self._choose = choose
         self._found: list[ReferenceRow] = []
         self._total = 0
-        self._pending: asyncio.Task[None] | None = None
+        self._ask = Latest(self._load)
         small: dict[str, Any] = {"size": "small", "margin": 0, "sx": COMPACT_SX}
         self.search = pmui.TextInput(placeholder="Search", value=view.search, width=170, **small)
         self.search.param.watch(self._on_search, "value_input")
@@ -48,10 +49,10 @@ class ReferenceTable:
             self._on_row, self._on_sort, label="Reference energies", look=rows.TABLE_LOOK, selected=view.row,
             sort=view.sort, columns=rows.columns(view.scale), sizing_mode="stretch_width", margin=(2, 8, 0, 8),
         )  # fmt: skip
-        self.empty = pmui.Typography("", variant="body2", margin=(10, 16, 8, 16), visible=False)
+        self.empty = layout.Words(margin=(10, 16, 8, 16), visible=False)
         self.back = self._turn("chevron_left", "Previous page", -1)
         self.forth = self._turn("chevron_right", "Next page", 1)
-        self.where = pmui.Typography("", variant="body2", margin=(0, 4))
+        self.where = layout.Words(margin=(0, 4))
         view.param.watch(lambda *events: self.reload(), ["search", "only", "sort", "page", *FACETS])
         view.param.watch(lambda *events: self.draw(), ["scale", "units", "row"])
 
@@ -62,15 +63,9 @@ class ReferenceTable:
 
     def panel(self, *tools: Any) -> Any:
         """The card; `tools` stand at the right end of its foot."""
-        filters = pmui.FlexBox(
-            self.search, *self.filters.values(), self.only, align_items="center", gap="6px 8px", margin=(12, 14, 6, 14),
-            sizing_mode="stretch_width",
-        )  # fmt: skip
-        pages = pmui.FlexBox(
-            self.back, self.where, self.forth, *tools, align_items="center", gap="4px 6px", margin=(4, 10, 8, 10),
-            sizing_mode="stretch_width",
-        )  # fmt: skip
-        return theme.card(filters, self.table, self.empty, pages)
+        filters = layout.flow(self.search, *self.filters.values(), self.only, gap="6px 8px", margin=(12, 14, 6, 14))
+        pages = layout.flow(self.back, self.where, self.forth, *tools, gap="4px 6px", margin=(4, 10, 8, 10))
+        return layout.card(filters, self.table, self.empty, pages)
 
     def _filter(self, **chosen: str) -> None:
         """A new filter begins at the first page."""
@@ -90,16 +85,14 @@ class ReferenceTable:
 
     def reload(self) -> None:
         """Ask for the page that the view describes; a newer question replaces an older one."""
-        if self._pending is not None:
-            self._pending.cancel()
-        self._pending = asyncio.get_running_loop().create_task(self._load())
+        self._ask()
 
     async def _load(self) -> None:
         await asyncio.sleep(TYPING_SECONDS if self._found else 0)
         try:
             page = await self._client.references(**self._view.query())
         except ApiError as error:
-            self.empty.param.update(object=error.detail, visible=True)
+            self.empty.param.update(text=error.detail, visible=True)
             return
         self._found, self._total = page["references"], page["total"]
         if not self._found and self._view.page > 1:  # the link is older than the table
@@ -128,8 +121,8 @@ class ReferenceTable:
         shown = words.system(self._found[0]) if view.only and self._found else view.only
         self.only.param.update(label=shown, visible=bool(view.only))
         none = not self._found
-        self.empty.param.update(object="No reference energy matches these filters.", visible=none)
+        self.empty.param.update(text="No reference energy matches these filters.", visible=none)
         self.table.visible = not none
-        self.where.object = rows.page_words(view.page, PAGE_ROWS, len(self._found), self._total)
+        self.where.text = rows.page_words(view.page, PAGE_ROWS, len(self._found), self._total)
         self.back.disabled = view.page <= 1
         self.forth.disabled = view.page * PAGE_ROWS >= self._total

@@ -9,7 +9,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from frontend import theme
+from frontend import layout, theme
 from frontend.client import ApiError, ReferenceRow, Run
 from frontend.components.browser import Browser
 from frontend.figures.charts import SCALES
@@ -66,12 +66,9 @@ class ReferencesPage:
             size="small", margin=0, sx={"display": {"xs": "inline-flex", "md": "none"}},
         )  # fmt: skip
         opener.on_click(lambda event: setattr(self.page, "sidebar_open", True))
-        head = pmui.FlexBox(
-            self.tabs, self.scale, self.units, opener, align_items="center", gap="8px 12px", margin=(8, 8, 2, 8),
-            sizing_mode="stretch_width",
-        )  # fmt: skip
+        head = layout.flow(self.tabs, self.scale, self.units, opener, gap="8px 12px", margin=(8, 8, 2, 8))
         self.known = pn.Column(self.table.panel(), *self.focus.panel(), sizing_mode="stretch_width", margin=0)
-        self.computed = pn.Column(*self.listed.panel(), sizing_mode="stretch_width", margin=0)
+        self.computed = layout.Box(*self.listed.panel(), visible=False)
         self.main.objects = [self.banner, head, self.known, self.computed]
         self.page.sidebar = self.form.view()
         view.param.watch(lambda event: self._on_tab(), "tab")

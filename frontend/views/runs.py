@@ -5,7 +5,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from frontend import theme
+from frontend import layout, theme
 from frontend.client import Run
 from frontend.components import SpinView
 from frontend.components.browser import Browser
@@ -57,12 +57,9 @@ class RunsPage:
         self.actions = Actions(hub, view, self.launch.use, self._copy, self._measuring)
         self.focus = FocusCard(hub, view, self.observed, self.actions)
         self.spins = SpinView(sizing_mode="stretch_width", margin=(4, 14, 14, 14))
-        self.spin_card = theme.card(self.spins, title="Spin configurations")
+        self.spin_card = layout.card(self.spins, title="Spin configurations")
         plots = pn.Column(self.curves.panel(), self.spin_card, sizing_mode="stretch_width", margin=0)
-        grid = pmui.Grid(
-            pmui.Grid(plots, size={"xs": 12, "lg": 8}), pmui.Grid(self.focus.card, size={"xs": 12, "lg": 4}),
-            container=True, spacing=0, sizing_mode="stretch_width", margin=0,
-        )  # fmt: skip
+        grid = layout.columns(plots, self.focus.card, wide=(2, 1), at=layout.LARGE)
         opener = pmui.Button(
             label="New run", icon="add", color="primary", variant="contained", disable_elevation=True, size="small",
             margin=0, sx={"display": {"xs": "inline-flex", "md": "none"}},

@@ -8,7 +8,7 @@ import panel as pn
 import panel_material_ui as pmui
 from bokeh.models.widgets.tables import HTMLTemplateFormatter
 
-from frontend import theme
+from frontend import layout, theme
 from frontend.figures import rows
 from frontend.state import ACTIVE, Hub, View
 
@@ -68,7 +68,7 @@ class RunsTable:
         self.archived.param.watch(lambda event: self.refresh(), "value")
         self.columns.param.watch(self._on_columns, "value")
         self.table.on_click(self._on_click)
-        self.empty = pmui.Typography("", variant="body2", margin=(10, 16, 16, 16), visible=False)
+        self.empty = layout.Words(margin=(10, 16, 16, 16), visible=False)
 
     def _table(self) -> Any:
         shown = {k: v for k, (_, _, v) in rows.COLUMNS.items() if v}
@@ -97,7 +97,7 @@ class RunsTable:
         )
         opener.on_click(lambda event: setattr(self.popup, "open", True))
         tools = [*first, self.search, self.state, self.tag, self.archived, opener]
-        return theme.card(self.table, self.empty, title="Runs", tools=tools)
+        return layout.card(self.table, self.empty, title="Runs", tools=tools)
 
     def recall(self, columns: str) -> None:
         """Show the columns that this visitor chose last time."""
@@ -150,5 +150,5 @@ class RunsTable:
         words = (
             "No run matches these filters." if self._hub.runs else "No runs yet. Press Launch to start the first one."
         )
-        self.empty.param.update(object=words if self._hub.loaded else self._hub.problem, visible=not any_row)
+        self.empty.param.update(text=words if self._hub.loaded else self._hub.problem, visible=not any_row)
         self.table.visible = any_row

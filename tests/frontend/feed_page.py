@@ -17,7 +17,7 @@ import panel as pn
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from frontend import theme
+from frontend import layout, theme
 from frontend.components import LiveChart, SpinView
 from frontend.views import ising
 
@@ -180,7 +180,7 @@ def page() -> Any:
     }
     buttons = pn.Row(*[button(name, act) for name, act in actions.items()])
     dark = "dark" in pn.state.session_args
-    cards = [theme.card(shown) for shown in [*charts, spins, chain]]
+    cards = [layout.card(shown) for shown in [*charts, spins, chain]]
     main = [buttons, *cards]
     return theme.page("/", main, dark_theme=dark, sidebar_variant="temporary")
 

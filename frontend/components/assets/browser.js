@@ -27,7 +27,10 @@ function write(kind, values) {
 
 export function render({ model, el }) {
   el.style.display = "none";
-  model.on("local", () => write("local", model.local));
+  model.on("local", () => {
+    write("local", model.local);
+    if (model.local.theme) document.cookie = `spinscope_theme=${model.local.theme}; path=/; max-age=31536000; samesite=lax`;
+  });
   model.on("session", () => write("session", model.session));
   model.on("copy", () => navigator.clipboard?.writeText(location.href));
   const local = read("local");
