@@ -184,4 +184,4 @@ def page(
 
 def extension() -> None:
     """Panel's extensions, once per process."""
-    pn.extension("tabulator", "plotly", "katex", notifications=True, reconnect=True)
+    pn.extension("plotly", "katex", notifications=True, reconnect=True)

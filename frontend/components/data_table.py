@@ -1,6 +1,6 @@
-"""A table that shows one page of rows which the server has sorted and filtered."""
+"""A table of rows that Python has sorted and filtered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import param
@@ -14,7 +14,8 @@ class DataTable(JSComponent):
 
     Args:
         on_row: is called with the id of the row that was chosen.
-        on_sort: is called with a column's key, "-key" for falling order, "" for the server's own order.
+        on_sort: is called with a column's key, "-key" for falling order, "" for the order it has by itself.
+        on_press: is called with the id of a row in which a button was pressed.
     """
 
     columns = param.List(
@@ -26,7 +27,7 @@ class DataTable(JSComponent):
     rows = param.List(
         default=[],
         item_type=dict,
-        doc="{id, cells}: one HTML text per column, already escaped; `.sub` shows "
+        doc="{id, cells}: one HTML text per column, already escaped; buttons in it belong to the row; `.sub` shows "
         "only where columns are hidden for want of width.",
     )
     selected = param.String(default="", doc="Id of the row that is marked.")
@@ -40,14 +41,44 @@ class DataTable(JSComponent):
         self,
         on_row: Callable[[str], None] = lambda row: None,
         on_sort: Callable[[str], None] = lambda sort: None,
+        on_press: Callable[[str], None] = lambda row: None,
         **params: Any,
     ) -> None:
         super().__init__(**params)
         self._on_row = on_row
         self._on_sort = on_sort
+        self._on_press = on_press
+        self._drawn = False
+        self._shown: Sequence[Mapping[str, Any]] | None = None  # what the browser has, also by messages
+
+    def fill(self, rows: list[dict[str, Any]]) -> None:
+        """Show these rows; of rows that stand there already only the cells that changed are sent."""
+        changed = None if self._shown is None else changes(self._shown, rows)
+        if changed is None:
+            self.rows = rows
+        elif changed:
+            self._send_msg({"cells": changed})
+        if self._drawn:
+            self._shown = rows
 
     def _handle_msg(self, data: Any) -> None:
-        if "row" in data:
+        if "drawn" in data:
+            self._drawn, self._shown = True, list(self.rows or [])
+        elif "press" in data:
+            self._on_press(str(data["press"]))
+        elif "row" in data:
             self._on_row(str(data["row"]))
         elif "sort" in data:
             self._on_sort(str(data["sort"]))
+
+
+def changes(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[list[Any]] | None:
+    """[row, column, text] of each cell that differs; None where rows or columns came, went or moved."""
+    if [(r["id"], len(r["cells"])) for r in old] != [(r["id"], len(r["cells"])) for r in new]:
+        return None
+    return [
+        [i, j, after]
+        for i, (a, b) in enumerate(zip(old, new, strict=True))
+        for j, (before, after) in enumerate(zip(a["cells"], b["cells"], strict=True))
+        if before != after
+    ]

@@ -1,39 +1,40 @@
-"""The runs table as data: one row of cells per run, numbers for sorting beside their texts."""
+"""The runs table as data: one row of cells per run, values for sorting beside their texts."""
 
 import html
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-import pandas as pd
+from typing import Any, NamedTuple
 
 from frontend.client import Run
 from frontend.figures import text
 
-NAN = float("nan")
 
-# Visible columns: name -> (title, width in pixels, the text that is shown for it or None for the value itself).
-COLUMNS: dict[str, tuple[str, int, str | None]] = {
-    "shown": ("", 40, "shown_text"),
-    "name": ("Name", 140, "name_text"),
-    "state": ("State", 84, "state_text"),
-    "progress": ("Progress", 84, "progress_text"),
-    "energy": ("Energy/site (J)", 118, "energy_text"),
-    "relative": ("Rel. error", 78, "relative_text"),
-    "eta": ("Time left", 70, "eta_text"),
-    "model": ("Model", 160, None),
-    "ansatz": ("Ansatz", 64, None),
-    "optimizer": ("Optimizer", 76, None),
-    "sampler": ("Sampler", 92, None),
-    "v_score": ("V-score", 74, "v_score_text"),
-    "tags": ("Tags", 86, "tags_text"),
-    "started": ("Started", 62, "started_text"),
+class Column(NamedTuple):
+    """`look`: classes of the cells; a width of the table below which the column is left out, and `right`."""
+
+    title: str
+    look: str = ""
+
+
+COLUMNS = {
+    "shown": Column("", "tick"),
+    "name": Column("Name"),
+    "state": Column("State"),
+    "progress": Column("Progress"),
+    "energy": Column("Energy/site (J)", "right narrow"),
+    "relative": Column("Rel. error", "right narrow"),
+    "eta": Column("Time left", "right middle"),
+    "model": Column("Model", "middle"),
+    "ansatz": Column("Ansatz", "middle"),
+    "optimizer": Column("Optimizer", "wide"),
+    "sampler": Column("Sampler", "wide"),
+    "v_score": Column("V-score", "right wide"),
+    "tags": Column("Tags", "wide"),
+    "started": Column("Started", "wide"),
 }
-NUMBERS = ("shown", "progress", "energy", "relative", "eta", "v_score", "started")
-RIGHT = ("energy", "relative", "eta", "v_score")
 HIDDEN_AT_FIRST = ("sampler", "v_score")
-TEXTS = tuple(shown for _, _, shown in COLUMNS.values() if shown)
-CELLS = ("id", *COLUMNS, *TEXTS)
+Value = float | str | None
+Cells = dict[str, tuple[Value, str]]
 
 
 def _chip(state: str) -> str:
@@ -50,10 +51,10 @@ def _progress(run: Run) -> tuple[float, str]:
     return share, f"<div class='bar' title='step {step} of {n_steps}'>{filled}</div>"
 
 
-def _started(run: Run, now: float) -> tuple[float, str]:
+def _started(run: Run, now: float) -> tuple[float | None, str]:
     began = run.get("started") or run.get("created")
     if not began:
-        return NAN, text.NONE
+        return None, text.NONE
     ago = now - began
     stamp = time.localtime(began)
     same_day = time.strftime("%Y%j", stamp) == time.strftime("%Y%j", time.localtime(now))
@@ -70,50 +71,67 @@ def _relative(run: Run, relative: float | None) -> str:
     return f"<span title='{title}'>{shown}</span>" if words else shown
 
 
-def row(run: Run, slot: int | None, now: float, focused: bool = False) -> dict[str, Any]:
-    """The cells of one run; `slot` is its colour while it is drawn."""
+def row(run: Run, slot: int | None, now: float) -> Cells:
+    """The cells of one run by column: what they are sorted by, and their HTML; `slot` is its colour while drawn."""
     config = run.get("config") or {}
     energy, error = text.per_site(run)
-    relative = text.finite(run.get("relative_error"))
     v_score = text.finite(run.get("v_score"))
-    progress, bar = _progress(run)
-    began, started = _started(run, now)
+    relative = text.finite(run.get("relative_error"))
     on = slot is not None
-    box = (
-        f"<i class='box {f'c{slot % 8}' if slot is not None else ''}' title='{'Hide' if on else 'Draw'} the curve'></i>"
-    )
     name = html.escape(run.get("name") or run["id"][:8])
+    box = (
+        f"<button type='button' class='box {f'c{slot % 8}' if slot is not None else ''}' role='checkbox' "
+        f"aria-checked='{str(on).lower()}' aria-label='Curve of {name}' title='{'Hide' if on else 'Draw'} the curve'>"
+        "</button>"
+    )
     tags = run.get("tags") or []
     mark = " <i class='muted'>archived</i>" if run.get("archived") else ""
     training = run.get("state") == "running" and run.get("phase") != "measure"
     eta = text.finite(run.get("eta_seconds")) if training else None
+
+    def plain(words: str) -> tuple[Value, str]:
+        return words, html.escape(words)
+
     return {
-        "id": run["id"],
-        "shown": 0.0 if slot is None else 1.0,
-        "shown_text": box,
-        "name": run.get("name") or "",
-        "name_text": f"<span class='{'focus' if focused else ''}'>{name}</span>{mark}",
-        "state": run.get("state") or "",
-        "state_text": _chip(run.get("state") or ""),
-        "progress": progress,
-        "progress_text": bar,
-        "energy": NAN if energy is None else energy,
-        "energy_text": text.with_error(energy, error),
-        "relative": NAN if relative is None else relative,
-        "relative_text": _relative(run, relative),
-        "eta": NAN if eta is None else eta,
-        "eta_text": text.brief(eta) if eta is not None else "",
-        "model": text.model(config),
-        "ansatz": text.component(config, "ansatz"),
-        "optimizer": text.component(config, "optimizer"),
-        "sampler": text.component(config, "sampler"),
-        "v_score": NAN if v_score is None else v_score,
-        "v_score_text": text.small(run.get("v_score")),
-        "tags": ", ".join(tags),
-        "tags_text": "".join(f"<span class='tag'>{html.escape(t)}</span>" for t in tags),
-        "started": began,
-        "started_text": started,
+        "shown": (float(on), box),
+        "name": (run.get("name") or "", name + mark),
+        "state": (run.get("state") or "", _chip(run.get("state") or "")),
+        "progress": _progress(run),
+        "energy": (energy, text.with_error(energy, error)),
+        "relative": (relative, _relative(run, relative)),
+        "eta": (eta, text.brief(eta) if eta is not None else ""),
+        "model": plain(text.model(config)),
+        "ansatz": plain(text.component(config, "ansatz")),
+        "optimizer": plain(text.component(config, "optimizer")),
+        "sampler": plain(text.component(config, "sampler")),
+        "v_score": (v_score, text.small(v_score)),
+        "tags": (", ".join(tags), "".join(f"<span class='tag'>{html.escape(t)}</span>" for t in tags)),
+        "started": _started(run, now),
     }
+
+
+def head(shown: Iterable[str]) -> list[dict[str, Any]]:
+    """The headings of these columns, for the table."""
+    return [
+        {"key": key, "title": COLUMNS[key].title, "look": COLUMNS[key].look, "sort": bool(COLUMNS[key].title)}
+        for key in shown
+    ]
+
+
+def ordered(found: Iterable[tuple[str, Cells]], sort: str) -> list[tuple[str, Cells]]:
+    """Sorted by a column, "-column" for falling order; what has no value comes last, and "" changes nothing."""
+    pairs = list(found)
+    key = sort.removeprefix("-")
+    if key not in COLUMNS:
+        return pairs
+    known = [pair for pair in pairs if pair[1][key][0] not in (None, "")]
+    rest = [pair for pair in pairs if pair[1][key][0] in (None, "")]
+
+    def by(pair: tuple[str, Cells]) -> Any:
+        value = pair[1][key][0]
+        return value.casefold() if isinstance(value, str) else value
+
+    return sorted(known, key=by, reverse=sort.startswith("-")) + rest
 
 
 def matches(run: Run, *, search: str, states: Sequence[str], tag: str, archived: bool) -> bool:
@@ -128,25 +146,6 @@ def matches(run: Run, *, search: str, states: Sequence[str], tag: str, archived:
     names = [text.component(config, f) for f in ("ansatz", "sampler", "optimizer", "hamiltonian", "lattice")]
     hay = " ".join([run.get("name") or "", run["id"], text.model(config), *names, *(run.get("tags") or [])]).lower()
     return all(word in hay for word in search.lower().split())
-
-
-def changes(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, Any]]] | None:
-    """The cells that differ, by column; None where rows came, went or moved."""
-    if [r["id"] for r in old] != [r["id"] for r in new]:
-        return None
-    out: dict[str, list[tuple[int, Any]]] = {}
-    for i, (before, after) in enumerate(zip(old, new, strict=True)):
-        for key in CELLS:
-            a, b = before[key], after[key]
-            if a != b and not (a != a and b != b):
-                out.setdefault(key, []).append((i, b))
-    return out
-
-
-def frame(cells: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The rows with fixed types: the table chooses its formats from the types, also while it is empty."""
-    kinds = {key: "float64" if key in NUMBERS else "str" for key in CELLS}
-    return pd.DataFrame(list(cells), columns=list(CELLS)).astype(kinds)
 
 
 def all_tags(runs: Iterable[Run]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import TINY, OpenPage, Server
+from tests.browser.test_runs import listed
 
 FIGURE = "[...(window.__figures || [])].find(figure => figure.heading.textContent.startsWith('{}'))"
 
@@ -83,7 +84,7 @@ def test_a_run_is_measured_again(open_page: OpenPage, server: Server, planar: di
     page.get_by_text(f"{energy:.1f}".replace("-", "−")).first.wait_for()
     # The figures show what has more samples; the table lists runs only.
     page.wait_for_function(f"{FIGURE.format('Correlation C(r)')}.note.textContent.startsWith('measured again')")
-    expect(page.locator(".tabulator-row", has_text="measurement")).to_have_count(0)
+    expect(listed(page, "measurement")).to_have_count(0)
 
 
 def test_a_run_leads_to_its_reference(open_page: OpenPage, planar: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from frontend.figures.rows import COLUMNS, HIDDEN_AT_FIRST
 from tests.browser.conftest import TINY, OpenPage, Server
 
 FEED = "(id => { const run = window.__feed && window.__feed.runs.get(id); return run ? run.n : 0 })"
@@ -45,8 +46,13 @@ def wait_for_size(page: Page, n_sites: int) -> None:
 
 def cell(page: Page, name: str, field: str) -> Any:
     """A cell of the runs table."""
-    row = page.locator(".tabulator-row", has_text=name).first
-    return row.locator(f"[tabulator-field={field}]")
+    keys = [key for key in COLUMNS if key not in HIDDEN_AT_FIRST]
+    return listed(page, name).first.locator("td").nth(keys.index(field))
+
+
+def listed(page: Page, name: str) -> Any:
+    """Rows of the runs table."""
+    return page.get_by_role("table", name="Runs").locator("tbody tr", has_text=name)
 
 
 def newest(server: Server) -> dict[str, Any]:
@@ -175,13 +181,13 @@ def test_rename_clone_compare_archive_delete(open_page: OpenPage, server: Server
     server.call("PATCH", f"/api/runs/{clone['id']}", {"name": "the clone"})
     cell(page, "the clone", "name").click()
     page.get_by_role("button", name="Archive", exact=True).click()
-    expect(page.locator(".tabulator-row", has_text="the clone")).to_have_count(0)
+    expect(listed(page, "the clone")).to_have_count(0)
     page.get_by_label("Archived").check()
     cell(page, "the clone", "name").wait_for()
 
     page.get_by_role("button", name="Delete", exact=True).click()
     dialog.get_by_role("button", name="Delete").click()
-    expect(page.locator(".tabulator-row", has_text="the clone")).to_have_count(0)
+    expect(listed(page, "the clone")).to_have_count(0)
     assert clone["id"] not in {r["id"] for r in server.call("GET", "/api/runs?archived=any")["runs"]}
 
 
@@ -215,10 +221,12 @@ def test_columns_are_remembered(open_page: OpenPage, tiny: dict[str, Any]) -> No
     cell(page, "tiny", "model").wait_for()
     page.get_by_role("button", name="Columns", exact=True).click()
     page.get_by_role("checkbox", name="Model").uncheck()
-    expect(cell(page, "tiny", "model")).to_be_hidden()
+    model = page.get_by_role("columnheader", name="Model")
+    expect(model).to_be_hidden()
     page.reload()
     cell(page, "tiny", "name").wait_for()
-    expect(cell(page, "tiny", "model")).to_be_hidden()
+    expect(page.get_by_role("columnheader", name="Ansatz")).to_be_visible()
+    expect(model).to_be_hidden()
 
 
 def test_search_and_filters(open_page: OpenPage, tiny: dict[str, Any]) -> None:

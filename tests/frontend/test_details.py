@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from frontend.components.data_table import changes
 from frontend.figures import rows, text
 from frontend.figures.comparison import comparison, differences, flatten
 from frontend.figures.details import More, nearest, summary
@@ -50,22 +51,36 @@ def run(**more: Any) -> Any:
 
 
 def test_names_are_never_markup() -> None:
-    for words in (summary(RUN), comparison([RUN, run(id="r2")], {}), *map(str, rows.row(RUN, 0, 2.0).values())):
+    for words in (
+        summary(RUN),
+        comparison([RUN, run(id="r2")], {}),
+        *(cell for _, cell in rows.row(RUN, 0, 2.0).values()),
+    ):
         assert "<script>" not in words
     row = rows.row(RUN, 0, 2.0)
-    assert "<b>" not in row["name_text"]
-    assert "<i>" not in row["tags_text"].replace("<i class", "")
+    assert "<b>" not in row["name"][1]
+    assert "<i>" not in row["tags"][1].replace("<i class", "")
 
 
 def test_only_changed_cells_are_sent() -> None:
-    old = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2"), 1, 2.0)]
-    new = [rows.row(RUN, 0, 2.0), rows.row(run(id="r2", energy=-1.9), 1, 2.0)]
-    changed = rows.changes(old, new)
-    assert changed is not None
-    assert set(changed) == {"energy", "energy_text"}
-    assert changed["energy"] == [(1, -0.95)]
-    assert rows.changes(old, old[:1]) is None
-    assert rows.changes(old, old) == {}
+    def line(**more: Any) -> dict[str, Any]:
+        return {"id": more.get("id", "r1"), "cells": [html for _, html in rows.row(run(**more), 0, 2.0).values()]}
+
+    old = [line(), line(id="r2")]
+    new = [line(), line(id="r2", energy=-1.9)]
+    energy = list(rows.COLUMNS).index("energy")
+    assert changes(old, new) == [[1, energy, "−0.950(5)"]]
+    assert changes(old, old) == []
+    assert changes(old, old[:1]) is changes(old, old[::-1]) is None
+    assert changes(old, [{**r, "cells": r["cells"][1:]} for r in old]) is None
+
+
+def test_runs_are_sorted_by_value_and_what_has_none_comes_last() -> None:
+    found = [
+        (e, rows.row(run(energy=x, energy_error=None), 0, 2.0)) for e, x in (("a", -2.0), ("b", None), ("c", -9.0))
+    ]
+    for sort, order in (("energy", "cab"), ("-energy", "acb"), ("", "abc"), ("no such column", "abc")):
+        assert "".join(ident for ident, _ in rows.ordered(found, sort)) == order
 
 
 def test_search_and_filters_match() -> None:
@@ -93,12 +108,12 @@ def test_the_verdict_is_the_servers() -> None:
     words = summary(flagged)
     assert "Below the exact reference by 0.1, more than 3 standard errors.</b>" in words
     assert "Chains that have not mixed" in words
-    assert "class='flag'" in rows.row(flagged, 0, 2.0)["relative_text"]
+    assert "class='flag'" in rows.row(flagged, 0, 2.0)["relative"][1]
     assert text.verdict(flagged)[1] == "error"
     for kind, said in (("error", "relative error -1.0e-3"), ("above", "above the bound"), ("beaten", "an improvement")):
         fine = run(energy=-2.1, verdict={"kind": kind, "text": said})
         assert "Likely causes" not in summary(fine)
-        assert "class='flag'" not in rows.row(fine, 0, 2.0)["relative_text"]
+        assert "class='flag'" not in rows.row(fine, 0, 2.0)["relative"][1]
     assert "−1.0e−3" in summary(run(verdict={"kind": "error", "text": "relative error -1.0e-3"}))
     assert text.verdict(run(verdict=None)) == ("", "info")
 
@@ -120,7 +135,7 @@ def test_a_bound_that_is_beaten_is_said_to_be() -> None:
     assert "v-success" in summary(beaten)
     assert "an improvement" in summary(beaten)
     assert "Reference <b>≤ " in summary(beaten)
-    assert "class='beaten'" in rows.row(beaten, 0, 2.0)["relative_text"]
+    assert "class='beaten'" in rows.row(beaten, 0, 2.0)["relative"][1]
 
 
 def test_a_reference_says_how_certain_it_is_and_who_found_it() -> None:

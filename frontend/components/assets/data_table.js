@@ -1,4 +1,4 @@
-// A table whose rows come from the server page by page: headings sort, a row can be chosen with mouse or keyboard.
+// A table whose rows come from Python: headings sort, a row can be chosen with mouse or keyboard.
 // The cells are HTML that Python has escaped.
 
 const STYLE = `
@@ -44,13 +44,16 @@ class DataTable {
     this.frame.append(this.table);
     el.style.cssText = "display:block;width:100%";
     el.append(style, this.frame);
-    this.body.addEventListener("click", (event) => this.choose(event.target.closest("tr")));
+    this.body.addEventListener("click", (event) => this.onClick(event));
     this.body.addEventListener("keydown", (event) => this.onKey(event));
     for (const name of ["columns", "sort", "label"]) model.on(name, () => this.drawHead());
-    for (const name of ["rows", "columns"]) model.on(name, () => this.drawBody());
+    model.on("rows", () => this.take());
+    model.on("columns", () => this.drawBody());
     model.on("selected", () => this.mark());
+    model.on("msg:custom", (message) => this.patch(message));
     this.drawHead();
-    this.drawBody();
+    this.take();
+    model.send_msg({ drawn: true });
   }
 
   drawHead() {
@@ -79,10 +82,16 @@ class DataTable {
     return cell;
   }
 
+  // Messages change single cells of this copy: the model keeps what it had.
+  take() {
+    this.rows = this.model.rows.map((row) => ({ ...row, cells: [...row.cells] }));
+    this.drawBody();
+  }
+
   drawBody() {
     const focused = this.table.getRootNode().activeElement?.dataset?.id;
     const looks = this.model.columns.map(({ look }) => look ?? "");
-    const lines = this.model.rows.map(({ id, cells }) => {
+    const lines = this.rows.map(({ id, cells }) => {
       const line = document.createElement("tr");
       line.className = "row";
       line.tabIndex = 0;
@@ -90,14 +99,25 @@ class DataTable {
       cells.forEach((html, i) => {
         const cell = line.insertCell();
         cell.className = looks[i];
-        cell.innerHTML = html;
-        cell.title = cell.textContent;
+        fill(cell, html);
       });
       return line;
     });
     this.body.replaceChildren(...lines);
     this.mark();
     lines.find((line) => line.dataset.id === focused)?.focus();
+  }
+
+  patch(message) {
+    const cells = (message.data ?? message).cells ?? [];
+    for (const [row, column, html] of cells) {
+      const cell = this.body.rows[row]?.cells[column];
+      if (!cell) continue;
+      this.rows[row].cells[column] = html;
+      const pressed = cell.contains(this.table.getRootNode().activeElement);
+      fill(cell, html);
+      if (pressed) cell.querySelector("button")?.focus();
+    }
   }
 
   mark() {
@@ -109,11 +129,18 @@ class DataTable {
     }
   }
 
+  onClick(event) {
+    const line = event.target.closest("tr");
+    if (event.target.closest("button")) this.model.send_msg({ press: line.dataset.id });
+    else this.choose(line);
+  }
+
   choose(line) {
     if (line?.dataset.id) this.model.send_msg({ row: line.dataset.id });
   }
 
   onKey(event) {
+    if (event.target.closest("button")) return; // it knows its own keys
     const line = event.target.closest("tr");
     const to = { ArrowDown: line?.nextElementSibling, ArrowUp: line?.previousElementSibling }[event.key];
     if (event.key === "Enter" || event.key === " ") this.choose(line);
@@ -121,6 +148,11 @@ class DataTable {
     else return;
     event.preventDefault();
   }
+}
+
+function fill(cell, html) {
+  cell.innerHTML = html;
+  cell.title = cell.querySelector("[title]") ? "" : cell.textContent;
 }
 
 export function render({ model, el }) {
