@@ -28,11 +28,15 @@ FOOT_CSS = (
 
 
 class Box(pn.Column):
-    """A column; what it holds is made for the browser when it is first visible."""
+    """A column; what it holds is made for the browser when it is first visible.
+
+    None within another: what changes in a box while the browser builds it up is lost (Bokeh reads children once).
+    """
 
     def __init__(self, *content: Any, visible: bool = True, **params: Any) -> None:
         params = {"sizing_mode": "stretch_width", "margin": 0, **params}
         params["styles"] = {"max-height": "none", **params.get("styles", {})}  # Panel: no higher than its parent
+        params["stylesheets"] = [".scroll-button{display:none}", *params.get("stylesheets", [])]  # it takes a place
         super().__init__(*(content if visible else ()), visible=visible, **params)
         self._later = () if visible else content
         if not visible:

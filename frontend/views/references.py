@@ -32,7 +32,7 @@ class ReferencesPage:
     def __init__(self, hub: Hub, jobs: Jobs) -> None:
         self.hub, self.jobs = hub, jobs
         self.view = ReferencesView()
-        self._built = self._started = False
+        self._built = self._started = self._prepared = False
         self._told: tuple[int, dict[str, str]] | None = None
         self._seen = (-1, -1)
         self._ended: set[str] = set()
@@ -68,7 +68,7 @@ class ReferencesPage:
         opener.on_click(lambda event: setattr(self.page, "sidebar_open", True))
         head = layout.flow(self.tabs, self.scale, self.units, opener, gap="8px 12px", margin=(8, 8, 2, 8))
         self.known = pn.Column(self.table.panel(), *self.focus.panel(), sizing_mode="stretch_width", margin=0)
-        self.computed = layout.Box(*self.listed.panel(), visible=False)
+        self.computed = pn.Column(*self.listed.panel(), sizing_mode="stretch_width", margin=0)
         self.main.objects = [self.banner, head, self.known, self.computed]
         self.page.sidebar = self.form.view()
         view.param.watch(lambda event: self._on_tab(), "tab")
@@ -89,6 +89,7 @@ class ReferencesPage:
             await self._ready()
 
     async def _ready(self) -> None:
+        self._prepared = True
         self._apply_told()
         await self._take_link()
         self._reload()
@@ -122,6 +123,8 @@ class ReferencesPage:
                 self._tell_banner()
                 return
             self._build()
+            return  # the browser builds it up until the next call
+        if not self._prepared:
             await self._ready()
         await self._refresh()
 

@@ -30,7 +30,7 @@ class RunsPage:
         self.hub = hub
         self.view = View()
         self._seen = -1
-        self._built = self._started = False
+        self._built = self._started = self._prepared = False
         self._told: tuple[int, dict[str, str], dict[str, str]] | None = None
         self.banner = pmui.Alert(
             "", severity="info", visible=False, sizing_mode="stretch_width", margin=(8, 6, 0, 6), variant="outlined"
@@ -82,6 +82,7 @@ class RunsPage:
         pn.state.add_periodic_callback(self._tick, period=REFRESH_MS)
 
     def _ready(self) -> None:
+        self._prepared = True
         self.view.restore(self.hub.runs)
         self.launch.start()
         self._apply_told()
@@ -93,6 +94,8 @@ class RunsPage:
                 self._tell_banner()
                 return
             self._build()
+            return  # the browser builds it up until the next call
+        if not self._prepared:
             self._ready()
         self._refresh()
         self.focus.tick()
