@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.base import AutoregressiveAnsatz
-from nqs_core.ansatze.layers import dtype_of
+from nqs_core.ansatze.layers import dtype_of, start
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.sector import Sector
@@ -103,7 +103,7 @@ class ARNN(AutoregressiveAnsatz):
         return _Net(self.lattice.n_sites, self.features, self.layers, n_out, dtype_of(self.precision))
 
     def init(self, key: PRNGKeyArray) -> Params:
-        return self._module().init(key, jnp.ones(self.lattice.n_sites, jnp.int8))
+        return start(self._module(), key, jnp.ones(self.lattice.n_sites, jnp.int8))
 
     def log_psi(self, params: Params, sigma: Sigma) -> Inexact[Array, ""]:
         out: Any = self._module().apply(params, sigma)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
 
 from nqs_core.ansatze import unrolled
 from nqs_core.ansatze.base import Ansatz
-from nqs_core.ansatze.layers import dtype_of
+from nqs_core.ansatze.layers import dtype_of, start
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.lattices.crystal import Crystal
@@ -34,7 +34,7 @@ class CellNetwork(Ansatz):
         """The network: an array (*patches, sites of a patch) in, log ψ out."""
 
     def init(self, key: PRNGKeyArray) -> Params:
-        return self.module().init(key, self.cells(jnp.ones(self.lattice.n_sites, jnp.int8)))
+        return start(self.module(), key, self.cells(jnp.ones(self.lattice.n_sites, jnp.int8)))
 
     def log_psi(self, params: Params, sigma: Sigma) -> Inexact[Array, ""]:
         out: Any = self.module().apply(params, self.cells(sigma))

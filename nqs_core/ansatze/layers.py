@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array, Float, Inexact, PRNGKeyArray
 
 Head = Literal["real", "complex"]
 
@@ -19,6 +19,11 @@ def dtype_of(precision: str, complex: bool = False) -> Any:
     if complex:
         return jnp.complex64 if precision == "float32" else jnp.complex128
     return jnp.float32 if precision == "float32" else jnp.float64
+
+
+def start(module: nn.Module, key: PRNGKeyArray, x: Array) -> Any:
+    """Fresh parameters of a module; compiled, since its forward pass, which nothing needs, is then left out."""
+    return jax.jit(module.init)(key, x)
 
 
 def log_cosh(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:

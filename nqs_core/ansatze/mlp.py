@@ -9,7 +9,7 @@ from jaxtyping import Array, Inexact, PRNGKeyArray
 from pydantic import Field
 
 from nqs_core.ansatze.base import Ansatz
-from nqs_core.ansatze.layers import dtype_of
+from nqs_core.ansatze.layers import dtype_of, start
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.sector import Sector
@@ -64,7 +64,7 @@ class MLP(Ansatz):
         return _Net(self.hidden, 2 if self.signed else 1, dtype_of(self.precision))
 
     def init(self, key: PRNGKeyArray) -> Params:
-        return self._module().init(key, jnp.ones(self.lattice.n_sites, jnp.int8))
+        return start(self._module(), key, jnp.ones(self.lattice.n_sites, jnp.int8))
 
     def log_psi(self, params: Params, sigma: Sigma) -> Inexact[Array, ""]:
         out: Any = self._module().apply(params, sigma)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Inexact, Int, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz, Cost, LocalUpdates, map_moves
-from nqs_core.ansatze.layers import dense, dtype_of, log_cosh, small
+from nqs_core.ansatze.layers import dense, dtype_of, log_cosh, small, start
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
@@ -81,9 +81,8 @@ class RBM(Ansatz):
 
     def init(self, key: PRNGKeyArray) -> Params:
         if not self.symmetric:
-            return _Net(self.alpha * self.lattice.n_sites, self._dtype()).init(
-                key, jnp.ones(self.lattice.n_sites, jnp.int8)
-            )
+            net = _Net(self.alpha * self.lattice.n_sites, self._dtype())
+            return start(net, key, jnp.ones(self.lattice.n_sites, jnp.int8))
         n, dtype = self.lattice.n_sites, self._dtype()
         orbits = n // len(self.lattice.translations())
         return {

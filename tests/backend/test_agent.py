@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -87,6 +88,20 @@ def done(run: dict[str, Any]) -> bool:
 
 def started(run: dict[str, Any]) -> bool:
     return run["state"] == "running" and run["step"] >= 5
+
+
+def put_to_sleep(crew: Crew, pid: int) -> None:
+    """Stop a process, but not in the middle of writing: who sleeps with the lock on SQLite stops everybody."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        connection = sqlite3.connect(crew.settings.data_dir / "spinscope.db", timeout=0.5)
+        try:
+            connection.execute("begin immediate")
+            return
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+        finally:
+            connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +188,7 @@ def test_a_sleeper_is_replaced_and_cannot_write_when_it_wakes(
     popen = agent.local._live[run_id, 1].popen
     assert isinstance(popen, subprocess.Popen)
     monkeypatch.setattr(agent.local, "kill", lambda *_: None)  # as on a host that does not answer
-    popen.send_signal(signal.SIGSTOP)
+    put_to_sleep(crew, popen.pid)
     crew.until(agent, run_id, lambda run: run["attempt"] == 2 and run["state"] == "running")
     popen.send_signal(signal.SIGCONT)
     crew.until(agent, run_id, done)
@@ -195,7 +210,7 @@ def test_a_process_that_cannot_even_end_itself_is_ended(crew: Crew, monkeypatch:
     monkeypatch.setattr(agents, "BLIND_SECONDS", 0.5)
     agent, run_id = crew.agent(grace_seconds=0.5, lost_seconds=60.0), crew.submit(pause=0.03)
     run = crew.until(agent, run_id, started)
-    os.kill(run["pid"], signal.SIGSTOP)
+    put_to_sleep(crew, run["pid"])
     store.request_stop(crew.engine, run_id)
     crew.until(agent, run_id, lambda run: run["state"] == "stopped")
 

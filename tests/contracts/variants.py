@@ -5,6 +5,8 @@ import functools
 from typing import Any, Literal, get_args, get_origin
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from nqs_core.ansatze import ANSATZE
 from nqs_core.config import Spec
@@ -67,7 +69,12 @@ def _network(spec: str, n_sites: int, sz: float | None, precision: str, spread: 
 
 def moved(params: Any, spread: float = 0.3) -> Any:
     """Parameters with random numbers of width `spread` added."""
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    new = [x + spread * jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, new)
+    random = np.random.default_rng(2)  # NumPy compiles nothing
+
+    def move(x: Any) -> Any:
+        step = random.normal(size=x.shape)
+        if np.iscomplexobj(x):
+            step = (step + 1j * random.normal(size=x.shape)) / np.sqrt(2)
+        return jnp.asarray(np.asarray(x) + spread * step, x.dtype)
+
+    return jax.tree.map(move, params)

@@ -1,5 +1,6 @@
 """Small systems and independent dense linear algebra that the tests compare with."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -86,6 +87,7 @@ class LogTable(Ansatz):
         return params["params"]["table"][jnp.sum((1 - sigma) // 2 * 2 ** jnp.arange(sigma.size))]
 
 
+@partial(jax.jit, static_argnums=0)
 def log_amplitudes(ansatz: Ansatz, params: Any, sigma: Any) -> Any:
     """log ψ of every configuration."""
     return jax.vmap(lambda s: ansatz.log_psi(params, s))(sigma)

@@ -1,5 +1,6 @@
 """Observables against dense vectors, their groups of chains, and which of them apply."""
 
+import functools
 from typing import Any
 
 import jax
@@ -51,6 +52,7 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any], float | None, dict[tuple[int, int]
 }
 
 
+@functools.cache
 def state(name, signed):
     """Hamiltonian, network (which is not 0 outside the sector), parameters, and the dense normalised state."""
     model, params, sz, _ = SYSTEMS[name]
@@ -67,8 +69,10 @@ def observable(name, hamiltonian, sector):
     return OBSERVABLES.build(Spec(name=name), lattice=hamiltonian.lattice, hamiltonian=hamiltonian, sector=sector)
 
 
-def every_pair(ansatz, theta):
+@functools.cache
+def every_pair(name, signed):
     """Samples whose chains 2k and 2k+1 are all pairs of configurations, weighted with |ψ|²: full summation."""
+    _, ansatz, theta, _ = state(name, signed)
     sigma = jnp.asarray(ansatz.sector.enumerate())
     log_psi = jax.vmap(lambda s: ansatz.log_psi(theta, s))(sigma)
     m = len(sigma)
@@ -110,7 +114,7 @@ def expected(name, psi):
 def test_observables_equal_dense_expectations(quantity, name, signed):
     hamiltonian, ansatz, theta, psi = state(name, signed)
     subject = observable(quantity, hamiltonian, ansatz.sector)
-    values = averages.group_means([subject], ansatz, theta, every_pair(ansatz, theta))
+    values = averages.group_means([subject], ansatz, theta, every_pair(name, signed))
     means = {key: np.asarray(value.mean(axis=0)) for key, value in values.items()}
     assert means
     means |= subject.derived(means, {key: np.zeros_like(value) for key, value in means.items()})
