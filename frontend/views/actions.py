@@ -13,8 +13,8 @@ from frontend.figures.comparison import flatten
 from frontend.forms import split_tags
 from frontend.forms.widgets import set_text
 from frontend.state import ACTIVE, Hub, View
-from frontend.views.dialog import dialog, say
 from frontend.views.measure import MeasureDialog
+from frontend.views.parts import Confirm, dialog, icon, say
 
 
 def merge_patch(path: str, value: Any) -> dict[str, Any]:
@@ -63,31 +63,26 @@ class Actions:
         self._buttons()
         self._rename_dialog()
         self._clone_dialog()
-        self._delete_dialog()
+        self.sure = Confirm("Delete this run?")
 
     @property
     def run(self) -> Run | None:
         return self._hub.find(self._view.focused)
 
     def _buttons(self) -> None:
-        def button(icon: str, label: str, do: Callable[[Any], Any], **more: Any) -> Any:
-            made = pmui.IconButton(icon=icon, description=label, label=label, size="small", margin=(0, 1), **more)
-            made.on_click(do)
-            return made
-
-        self.stop = button("stop_circle", "Stop", self._stop)
-        self.resume = button("play_circle", "Resume", self._resume)
-        self.clone = button("content_copy", "Clone", lambda e: self._open_clone())
-        self.start = button("fork_right", "Start from here", lambda e: self._start_from())
-        self.edit = button("edit", "Rename and tag", lambda e: self._open_rename())
-        self.again = button("add_chart", "Measure more", lambda e: self._open_measure())
+        self.stop = icon("stop_circle", "Stop", self._stop)
+        self.resume = icon("play_circle", "Resume", self._resume)
+        self.clone = icon("content_copy", "Clone", lambda e: self._open_clone())
+        self.start = icon("fork_right", "Start from here", lambda e: self._start_from())
+        self.edit = icon("edit", "Rename and tag", lambda e: self._open_rename())
+        self.again = icon("add_chart", "Measure more", lambda e: self._open_measure())
         self.reference = pmui.IconButton(
             icon="calculate", description="Compute a reference", label="Compute a reference", size="small",
             margin=(0, 1), href="/references", target="_self",
         )  # fmt: skip
-        self.archive = button("archive", "Archive", self._toggle_archive)
-        self.delete = button("delete", "Delete", lambda e: self._open_delete())
-        self.link = button("link", "Copy link to this view", lambda e: self._link())
+        self.archive = icon("archive", "Archive", self._toggle_archive)
+        self.delete = icon("delete", "Delete", lambda e: self._open_delete())
+        self.link = icon("link", "Copy link to this view", lambda e: self._link())
         self.export = pn.pane.HTML("", margin=(4, 4), stylesheets=[LINK_CSS])
         self.bar = layout.flow(
             self.stop, self.resume, self.clone, self.start, self.again, self.reference, self.edit, self.archive,
@@ -96,7 +91,7 @@ class Actions:
         )  # fmt: skip
 
     def dialogs(self) -> list[Any]:
-        return [self.rename_box, self.clone_box, self.measure.box, self.delete_box]
+        return [self.rename_box, self.clone_box, self.measure.box, self.sure.box]
 
     def refresh(self) -> None:
         """Offer what the run's state allows."""
@@ -241,22 +236,13 @@ class Actions:
             self._into_form(config, run.get("tags") or [])
             self.clone_box.open = False
 
-    def _delete_dialog(self) -> None:
-        self.question = layout.Words(margin=(4, 0, 12, 0))
-        sure = pmui.Button(label="Delete", color="error", variant="contained", disable_elevation=True, margin=0)
-        sure.on_click(self._delete)
-        self.delete_box = dialog("Delete this run?", self.question, sure)
-
     def _open_delete(self) -> None:
         if run := self.run:
-            self.question.text = (
-                f"{run.get('name') or run['id'][:8]}, its curves and its checkpoints will be gone for good."
-            )
-            self.delete_box.open = True
+            name = run.get("name") or run["id"][:8]
+            self.sure.ask(f"{name}, its curves and its checkpoints will be gone for good.", self._delete)
 
-    async def _delete(self, event: Any) -> None:
+    async def _delete(self) -> None:
         run = self.run
-        self.delete_box.open = False
         if run is None:
             return
         try:

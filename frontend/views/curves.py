@@ -14,8 +14,8 @@ from frontend.observed import Observed
 from frontend.state import Hub, View
 from frontend.views.extrapolation import ExtrapolationView
 from frontend.views.observables import ObservablesTab
+from frontend.views.parts import toggle
 
-TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
 TABS_SX = {
     "flexWrap": {"xs": "wrap", "sm": "nowrap"},  # a phone is narrower than all tabs beside each other
     "& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap", "width": "auto", "flex": "0 0 auto"},
@@ -36,11 +36,11 @@ class Curves:
             "", sizing_mode="stretch_width", margin=(8, 16, 14, 16), stylesheets=[details.TABLE_CSS]
         )
         self.body = pn.Column(sizing_mode="stretch_width", margin=0)
-        self.tabs = self._toggle({title: name for name, (title, _) in TABS.items()}, "tab", "What is shown")
+        self.tabs = toggle({title: name for name, (title, _) in TABS.items()}, view, "tab", "What is shown")
         self.tabs.sx = TABS_SX
-        self.x_axis = self._toggle(X_AXES, "x", "Horizontal axis")
-        self.scale = self._toggle(SCALES, "scale", "Energies per site or total")
-        self.y_scale = self._toggle(Y_SCALES, "yscale", "Vertical axis of what is drawn against distance")
+        self.x_axis = toggle(X_AXES, view, "x", "Horizontal axis")
+        self.scale = toggle(SCALES, view, "scale", "Energies per site or total")
+        self.y_scale = toggle(Y_SCALES, view, "yscale", "Vertical axis of what is drawn against distance")
         self.smooth = pmui.FloatSlider(
             label="", start=0, end=0.99, step=0.01, value=view.smooth, width=110, size="small", margin=(0, 8, 0, 12),
             show_value=False,
@@ -49,18 +49,6 @@ class Curves:
         view.param.watch(lambda event: self.smooth.param.update(value=event.new), "smooth")
         view.param.watch(self._on_tab, "tab")
         view.param.watch(lambda *events: self.push(), ["selected", "x", "smooth", "scale"])
-
-    def _toggle(self, options: dict[str, str], name: str, label: str) -> Any:
-        made = pmui.RadioButtonGroup(
-            options=options,
-            value=getattr(self._view, name),
-            size="small",
-            margin=0,
-            sx=TOGGLE_SX,
-            description=label,
-        )
-        made.link(self._view, value=name, bidirectional=True)
-        return made
 
     def panel(self) -> Any:
         words = layout.Words("Smoothing", margin=(4, 0, 0, 6))

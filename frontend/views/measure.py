@@ -11,7 +11,7 @@ from frontend.forms import FieldError, field, locate
 from frontend.forms.observing import choice
 from frontend.forms.widgets import Control
 from frontend.state import ACTIVE, Hub
-from frontend.views.dialog import dialog, say
+from frontend.views.parts import dialog, say
 
 SAMPLES = {
     "type": "integer", "title": "Samples", "minimum": 2, "maximum": 10_000_000, "default": 65536,

@@ -9,7 +9,7 @@ from frontend import layout
 from frontend.client import Run
 from frontend.components import FigureChart, LiveChart
 from frontend.figures import details, reference_details, reference_series
-from frontend.views.reference_dialogs import toggle
+from frontend.views.parts import toggle
 from frontend.views.reference_state import ReferencesView
 
 LIVE = (("energy", "Energy"), ("truncation_error", "Discarded weight"), ("max_entropy", "Entanglement entropy"))

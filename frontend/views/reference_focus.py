@@ -12,8 +12,8 @@ from frontend.figures import reference_details, text
 from frontend.figures import reference_rows as rows
 from frontend.figures import reference_text as words
 from frontend.latest import Latest
+from frontend.views.parts import Confirm, icon, say
 from frontend.views.reference_curves import SeriesPlots
-from frontend.views.reference_dialogs import Confirm, icon, say
 from frontend.views.reference_state import ReferencesView
 
 MOST = 1000  # rows of one system

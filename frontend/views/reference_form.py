@@ -12,7 +12,7 @@ from frontend.figures import reference_details, reference_lookup
 from frontend.forms import locate
 from frontend.latest import Latest
 from frontend.state import Hub
-from frontend.views.reference_dialogs import TOGGLE_SX
+from frontend.views.parts import TOGGLE_SX
 from frontend.views.reference_own import ComputeFields, OwnFields
 from frontend.views.reference_state import ReferencesView
 from frontend.views.reference_system import SystemForm

@@ -13,8 +13,8 @@ from frontend.components import DataTable
 from frontend.figures import reference_details, text
 from frontend.figures import reference_rows as rows
 from frontend.state import ACTIVE
+from frontend.views.parts import Confirm, icon, say
 from frontend.views.reference_curves import SeriesPlots, Sweeps
-from frontend.views.reference_dialogs import Confirm, icon, say
 from frontend.views.reference_state import Jobs, ReferencesView
 
 SHOWN_ROWS = 6

@@ -14,7 +14,7 @@ from frontend.client import ApiError, ReferenceRow, Run
 from frontend.components.browser import Browser
 from frontend.figures.charts import SCALES
 from frontend.state import Hub
-from frontend.views.reference_dialogs import say, toggle
+from frontend.views.parts import say, toggle
 from frontend.views.reference_focus import FocusPanel
 from frontend.views.reference_form import ReferencePanel
 from frontend.views.reference_jobs import JobsPanel

@@ -1,4 +1,4 @@
-"""Small parts of the page: a question before something is gone for good, a word to the visitor, buttons."""
+"""Small parts that are alike on every page: dialogs, short messages, buttons."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -7,9 +7,21 @@ import panel as pn
 import panel_material_ui as pmui
 
 from frontend import layout
-from frontend.views.dialog import dialog
 
 TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
+
+
+def dialog(title: str, *content: Any) -> pmui.Dialog:
+    """A small window over the page, shut at first."""
+    body = layout.Box(*content, visible=False, margin=(4, 4, 8, 4))
+    made = pmui.Dialog(
+        body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs",
+        show_close_button=True,
+        # Of the colour that labels in it have behind them: in the dark it would be lighter.
+        sx={"& .MuiDialog-paper": {"backgroundImage": "none", "border": "1px solid", "borderColor": "divider"}},
+    )  # fmt: skip
+    made.param.watch(lambda event: setattr(body, "visible", True), "open")
+    return made
 
 
 class Confirm:
