@@ -14,10 +14,10 @@ import param
 MEDIUM, LARGE = 900, 1200  # from this width of the window on, in pixels, columns stand side by side
 
 WORDS = {
-    "title": "font-size:1.25rem;font-weight:650;line-height:1.6",
-    "heading": "font-size:1rem;font-weight:600;line-height:1.75",
-    "label": "font-size:.875rem;font-weight:500;line-height:1.57",
-    "text": "font-size:.875rem;line-height:1.43",
+    "title": ("h2", "font-size:1.25rem;font-weight:650;line-height:1.6"),
+    "heading": ("h3", "font-size:1rem;font-weight:600;line-height:1.75"),
+    "label": ("h4", "font-size:.875rem;font-weight:500;line-height:1.57"),
+    "text": ("div", "font-size:.875rem;line-height:1.43"),
 }
 LINE = "1px solid color-mix(in srgb,var(--panel-on-surface-color) 12%,transparent)"
 CARD_CSS = f":host{{background:var(--panel-surface-color);border:{LINE};border-radius:8px;overflow:hidden}}"
@@ -63,10 +63,17 @@ def columns(*content: Any, wide: Sequence[int] = (), at: int = MEDIUM, **params:
     """Columns of relative widths `wide` (two equal ones unless told) where the window has `at` pixels, else one."""
     widths = " ".join(f"minmax(0,{part}fr)" for part in wide or (1, 1))
     css = (
-        ":host{display:grid!important;grid-template-columns:minmax(0,1fr);align-items:start}"
+        ":host(:not(.off)){display:grid!important} :host{grid-template-columns:minmax(0,1fr);align-items:start}"
         f"@media(min-width:{at}px){{:host{{grid-template-columns:{widths}}}}}"
     )
-    return Box(*content, **{"stylesheets": [css], **params})
+    made = Box(*content, **{"stylesheets": [css], **params})
+
+    def switch(visible: bool) -> None:
+        made.css_classes = [] if visible else ["off"]  # a rule of ours would show what Bokeh hides
+
+    switch(made.visible)
+    made.param.watch(lambda event: switch(event.new), "visible")
+    return made
 
 
 class Words(pn.pane.HTML):
@@ -77,13 +84,15 @@ class Words(pn.pane.HTML):
     _rename: ClassVar[Mapping[str, str | None]] = {"text": None}
 
     def __init__(self, text: str = "", kind: str = "text", **params: Any) -> None:
-        css = f":host{{color:var(--panel-on-surface-color)}} .words{{{WORDS[kind]}}}"
+        self._tag, look = WORDS[kind]
+        css = f":host{{color:var(--panel-on-surface-color)}} .words{{margin:0;{look}}}"
         super().__init__(**{"margin": 0, "stylesheets": [css], **params})
         self.text = text
 
     @param.depends("text", watch=True)
     def _escape(self) -> None:
-        self.object = f"<div class='words'>{html.escape(self.text)}</div>" if self.text else ""
+        tag = self._tag
+        self.object = f"<{tag} class='words'>{html.escape(self.text)}</{tag}>" if self.text else ""
 
 
 def card(*content: Any, title: str = "", tools: Sequence[Any] = (), margin: Any = 6, **params: Any) -> Box:

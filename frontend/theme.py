@@ -97,7 +97,7 @@ HEAD = """{% extends "base.html" %}
 {% block resources %}
 <style>
 html { color-scheme: SCHEME; }
-html, body, #loader { background-color: BACKGROUND !important; }
+html, body, #loader { background-color: var(--panel-background-color, BACKGROUND) !important; }
 </style>
 <script data-drawn="SCHEME">FIRST_PAINT</script>
 {{ super() }}

@@ -17,6 +17,6 @@ jax.devices()  # reads the flags; what a test starts is compiled as users have i
 if os.environ["XLA_FLAGS"] == QUICK:
     del os.environ["XLA_FLAGS"]
     # A program's key in the cache no longer tells how it was compiled.
-    jax.config.update("jax_compilation_cache_dir", str(CACHE / "quick"))
+    jax.config.update("jax_compilation_cache_dir", str(Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) / "quick"))
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import param
 from panel.custom import JSComponent
 
+from frontend.components.bundle import bundle
+
 ASSETS = pathlib.Path(__file__).parent / "assets"
 THEME = "theme"
 
@@ -18,7 +20,7 @@ class Browser(JSComponent):
     session = param.Dict(default={}, doc="Texts for sessionStorage: remembered for this tab.")
     copy = param.Integer(default=0, doc="Counts up to copy the page's address.")
 
-    _esm = ASSETS / "browser.js"
+    _esm = bundle("browser.js")
 
     def __init__(self, on_ready: Callable[[int, dict[str, str], dict[str, str]], None], **params: Any) -> None:
         super().__init__(**params)

@@ -49,10 +49,12 @@ class DataTable(JSComponent):
         self._on_sort = on_sort
         self._on_press = on_press
         self._drawn = False
+        self._wanted: list[dict[str, Any]] | None = None
         self._shown: Sequence[Mapping[str, Any]] | None = None  # what the browser has, also by messages
 
     def fill(self, rows: list[dict[str, Any]]) -> None:
         """Show these rows; of rows that stand there already only the cells that changed are sent."""
+        self._wanted = rows
         changed = None if self._shown is None else changes(self._shown, rows)
         if changed is None:
             self.rows = rows
@@ -63,7 +65,10 @@ class DataTable(JSComponent):
 
     def _handle_msg(self, data: Any) -> None:
         if "drawn" in data:
+            # Also after a lost connection: the browser then draws the rows as they were last sent whole.
             self._drawn, self._shown = True, list(self.rows or [])
+            if self._wanted is not None:
+                self.fill(self._wanted)
         elif "press" in data:
             self._on_press(str(data["press"]))
         elif "row" in data:

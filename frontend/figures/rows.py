@@ -20,8 +20,8 @@ COLUMNS = {
     "shown": Column("", "tick"),
     "name": Column("Name"),
     "state": Column("State"),
-    "progress": Column("Progress"),
-    "energy": Column("Energy/site (J)", "right narrow"),
+    "progress": Column("Progress", "narrow"),
+    "energy": Column("Energy/site (J)", "right"),
     "relative": Column("Rel. error", "right narrow"),
     "eta": Column("Time left", "right middle"),
     "model": Column("Model", "middle"),
@@ -32,7 +32,7 @@ COLUMNS = {
     "tags": Column("Tags", "wide"),
     "started": Column("Started", "wide"),
 }
-HIDDEN_AT_FIRST = ("sampler", "v_score")
+AT_FIRST = tuple(key for key in COLUMNS if key not in ("sampler", "v_score"))
 Value = float | str | None
 Cells = dict[str, tuple[Value, str]]
 
@@ -110,11 +110,16 @@ def row(run: Run, slot: int | None, now: float) -> Cells:
     }
 
 
-def head(shown: Iterable[str]) -> list[dict[str, Any]]:
-    """The headings of these columns, for the table."""
+def head(shown: Sequence[str]) -> list[dict[str, Any]]:
+    """The headings of these columns, for the table; columns that somebody chose are there at any width."""
+    chosen = set(shown) != set(AT_FIRST)
+
+    def look(column: Column) -> str:
+        return " ".join(word for word in column.look.split() if not chosen or word in ("tick", "right"))
+
     return [
-        {"key": key, "title": COLUMNS[key].title, "look": COLUMNS[key].look, "sort": bool(COLUMNS[key].title)}
-        for key in shown
+        {"key": key, "title": column.title, "look": look(column), "sort": bool(column.title)}
+        for key, column in ((key, COLUMNS[key]) for key in shown)
     ]
 
 

@@ -209,7 +209,9 @@ class LaunchPanel:
         if errors:
             self._tell_marked()
             return
-        unanswered = self._check.cancel()  # its answer would replace the one to this press
+        if unanswered := self._check.cancel():  # its answer would replace the one to this press
+            self._look(config, errors)
+            self._remember(self.draft())
         config["name"] = config.get("name") or self._default_name(config)
         self.button.loading = True
         try:

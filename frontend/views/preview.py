@@ -30,6 +30,7 @@ class LatticePreview:
         momentum = (sector or {}).get("momentum")
         key = json.dumps([spec, momentum], sort_keys=True)
         if key == self._shown:
+            self._ask.cancel()  # of what was typed in between
             return
         self._ask(dict(spec), momentum, key)
 

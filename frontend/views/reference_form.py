@@ -105,15 +105,18 @@ class ReferencePanel:
             self._tell("", MARKED)
             return
         try:
-            level = {"level": more["level"]} if "level" in more else {}
-            self._answer = await self._hub.client.match_reference({**system, **level})
-            self._tell_known()
-            self.own.size(int(self._answer.get("n_sites") or 1))
+            await self._look_up(system, more)
             await self._estimate(system, more, errors)
         except Unreachable:
             self._tell("", "The server does not answer; your entries stay here.")
         except ApiError as error:
             self._refuse(error)
+
+    async def _look_up(self, system: Mapping[str, Any], job: Mapping[str, Any]) -> None:
+        level = {"level": job["level"]} if "level" in job else {}
+        self._answer = await self._hub.client.match_reference({**system, **level})
+        self._tell_known()
+        self.own.size(int(self._answer.get("n_sites") or 1))
 
     async def _estimate(self, system: Mapping[str, Any], job: Mapping[str, Any], errors: Mapping[str, str]) -> None:
         if self.mode.value == "own" or errors:
@@ -141,15 +144,17 @@ class ReferencePanel:
         self._tell("" if found and not rest else error.detail, MARKED if found else "")
 
     async def _act(self, event: Any) -> None:
-        self.ask.cancel()  # its answer would replace the one to this press
+        unanswered = self.ask.cancel()  # its answer would replace the one to this press
         system, errors = self.system.read()
         fields = self.own if self.mode.value == "own" else self.compute
-        body = fields.read(errors, final=True)
-        if errors:
-            self._tell("", MARKED)
-            return
         self.button.loading = True
         try:
+            if unanswered and not errors:  # energies per site need the number of sites of this very system
+                await self._look_up(system, fields.read({}))
+            body = fields.read(errors, final=True)
+            if errors:
+                self._tell("", MARKED)
+                return
             if self.mode.value == "own":
                 await self._added(await self._hub.client.add_reference({**system, **body}))
                 self.own.clear()

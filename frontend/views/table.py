@@ -50,7 +50,7 @@ class RunsTable:
         self.archived = pmui.Switch(label="Archived", value=False, **small)
         titles = {column.title: key for key, column in rows.COLUMNS.items() if column.title}
         self.columns = pmui.CheckBoxGroup(
-            label="Columns", options=titles, value=[k for k in titles.values() if k not in rows.HIDDEN_AT_FIRST],
+            label="Columns", options=titles, value=[k for k in titles.values() if k in rows.AT_FIRST],
             size="small", margin=0,
         )  # fmt: skip
         self.table = DataTable(
@@ -84,6 +84,8 @@ class RunsTable:
             self.columns.value = known
 
     def _on_columns(self, event: Any) -> None:
+        if self.table.sort.removeprefix("-") not in event.new:
+            self.table.sort = ""
         self.refresh()
         self._remember(",".join(k for k in rows.COLUMNS if k in event.new))
 

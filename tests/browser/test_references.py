@@ -140,6 +140,7 @@ def test_own_reference_needs_a_source_and_sense_and_can_be_deleted(open_page: Op
     page.get_by_role("button", name="Delete this row").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(lines(page).filter(has_text="by hand")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Energies of this level")).to_be_hidden()
     assert server.call("GET", "/api/references?method=by%20hand")["total"] == 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from frontend.figures.rows import COLUMNS, HIDDEN_AT_FIRST
+from frontend.figures.rows import AT_FIRST
 from tests.browser.conftest import TINY, OpenPage, Server
 
 FEED = "(id => { const run = window.__feed && window.__feed.runs.get(id); return run ? run.n : 0 })"
@@ -46,8 +46,7 @@ def wait_for_size(page: Page, n_sites: int) -> None:
 
 def cell(page: Page, name: str, field: str) -> Any:
     """A cell of the runs table."""
-    keys = [key for key in COLUMNS if key not in HIDDEN_AT_FIRST]
-    return listed(page, name).first.locator("td").nth(keys.index(field))
+    return listed(page, name).first.locator("td").nth(AT_FIRST.index(field))
 
 
 def listed(page: Page, name: str) -> Any:
@@ -139,9 +138,13 @@ def test_the_browsers_preference_holds_until_the_visitor_chooses(open_page: Open
     page = open_page(path, scheme="dark")
     surface = "getComputedStyle(document.documentElement).getPropertyValue('--panel-surface-color').trim()"
     page.wait_for_function(f"{surface} === '#161b22'")
+    drawn = "document.querySelector('script[data-drawn]').dataset.drawn"
+    assert page.evaluate(drawn) == "dark"  # by the server, before the first paint
     page.get_by_role("button", name="Toggle theme").click()
     page.wait_for_function("localStorage.getItem('spinscope:theme') === 'light'")
+    page.wait_for_function("document.documentElement.style.colorScheme === 'light'")
     page.reload()
+    assert page.evaluate(drawn) == "light"
     page.wait_for_function(f"{surface} === '#ffffff'")
     page.get_by_role("button", name="Toggle theme").wait_for()
     page.wait_for_timeout(1000)  # a preference would be told by now

@@ -1,5 +1,7 @@
 // What only the browser knows: the width of the window, and what this visitor wants remembered or prefers.
 
+import { onTheme, themeColours } from "./theme.js";
+
 const stores = { local: () => localStorage, session: () => sessionStorage };
 const PREFIX = "spinscope:";
 
@@ -31,6 +33,8 @@ export function render({ model, el }) {
     write("local", model.local);
     if (model.local.theme) document.cookie = `spinscope_theme=${model.local.theme}; path=/; max-age=31536000; samesite=lax`;
   });
+  // Scrollbars and the controls of the browser itself.
+  onTheme(() => (document.documentElement.style.colorScheme = themeColours().dark ? "dark" : "light"));
   model.on("session", () => write("session", model.session));
   model.on("copy", () => navigator.clipboard?.writeText(location.href));
   const local = read("local");

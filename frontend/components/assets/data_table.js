@@ -46,7 +46,8 @@ class DataTable {
     el.append(style, this.frame);
     this.body.addEventListener("click", (event) => this.onClick(event));
     this.body.addEventListener("keydown", (event) => this.onKey(event));
-    for (const name of ["columns", "sort", "label"]) model.on(name, () => this.drawHead());
+    for (const name of ["columns", "label"]) model.on(name, () => this.drawHead());
+    model.on("sort", () => this.markSort());
     model.on("rows", () => this.take());
     model.on("columns", () => this.drawBody());
     model.on("selected", () => this.mark());
@@ -61,6 +62,16 @@ class DataTable {
     const line = document.createElement("tr");
     line.append(...this.model.columns.map((column) => this.heading(column)));
     this.head.replaceChildren(line);
+    this.markSort();
+  }
+
+  markSort() {
+    const [down, by] = [this.model.sort.startsWith("-"), this.model.sort.replace(/^-/, "")];
+    this.model.columns.forEach(({ key }, i) => {
+      const cell = this.head.rows[0].cells[i];
+      if (by && key === by) cell.setAttribute("aria-sort", down ? "descending" : "ascending");
+      else cell.removeAttribute("aria-sort");
+    });
   }
 
   heading({ key, title, help, sort, look }) {
@@ -71,12 +82,10 @@ class DataTable {
     name.textContent = title;
     if (help) name.title = help;
     if (sort) {
-      const [down, by] = [this.model.sort.startsWith("-"), this.model.sort.replace(/^-/, "")];
-      if (by === key) cell.setAttribute("aria-sort", down ? "descending" : "ascending");
       name.type = "button";
-      // Three states: rising, falling, the server's own order.
-      const next = by !== key ? key : down ? "" : `-${key}`;
-      name.addEventListener("click", () => this.model.send_msg({ sort: next }));
+      // Three states: rising, falling, the order that the rows have by themselves.
+      const next = () => ({ [key]: `-${key}`, [`-${key}`]: "" })[this.model.sort] ?? key;
+      name.addEventListener("click", () => this.model.send_msg({ sort: next() }));
     }
     cell.append(name);
     return cell;
@@ -89,7 +98,8 @@ class DataTable {
   }
 
   drawBody() {
-    const focused = this.table.getRootNode().activeElement?.dataset?.id;
+    const active = this.table.getRootNode().activeElement;
+    const focused = this.body.contains(active) ? active.closest("tr").dataset.id : undefined;
     const looks = this.model.columns.map(({ look }) => look ?? "");
     const lines = this.rows.map(({ id, cells }) => {
       const line = document.createElement("tr");
@@ -105,7 +115,8 @@ class DataTable {
     });
     this.body.replaceChildren(...lines);
     this.mark();
-    lines.find((line) => line.dataset.id === focused)?.focus();
+    const line = lines.find(({ dataset }) => dataset.id === focused);
+    (active?.tagName === "BUTTON" ? line?.querySelector("button") : line)?.focus();
   }
 
   patch(message) {
@@ -131,7 +142,8 @@ class DataTable {
 
   onClick(event) {
     const line = event.target.closest("tr");
-    if (event.target.closest("button")) this.model.send_msg({ press: line.dataset.id });
+    // The whole cell belongs to its button: a near miss must not do something else.
+    if (event.target.closest("td")?.querySelector("button")) this.model.send_msg({ press: line.dataset.id });
     else this.choose(line);
   }
 
