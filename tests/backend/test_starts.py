@@ -163,13 +163,13 @@ def test_stop_and_resume_of_a_warm_start_change_no_bit(place: Place) -> None:
 
 
 def test_kill_9_of_a_warm_start_changes_no_bit(place: Place) -> None:
-    whole, killed = (place.pupil(n_steps=150, measure=64) for _ in range(2))
+    whole, killed = (place.pupil(n_steps=60, measure=64) for _ in range(2))
     place.drop(place.teacher)
-    place.work(whole)
     place.engine.dispose()
     crew = Crew(dataclasses.replace(place.settings, checkpoint_seconds=0.05))
     try:
         agent = crew.agent(command=RUNNER)
+        crew.until(agent, whole, done)
         run = crew.until(agent, killed, lambda run: run["state"] == "running" and run["checkpoint_step"] > 5)
         os.kill(run["pid"], signal.SIGKILL)
         run = crew.until(agent, killed, done)
