@@ -55,6 +55,14 @@ CHIP_CSS = (
     + "".join(f".chip-{state}{{--c:{colour}}}" for state, colour in STATES.items())
 )
 
+BAR_CSS = (
+    ".bar{position:relative;min-width:68px;height:18px;border-radius:5px;overflow:hidden;"
+    "background:color-mix(in srgb,currentColor 8%,transparent)}"
+    ".bar i{position:absolute;inset:0 auto 0 0;"
+    "background:color-mix(in srgb,var(--panel-primary-color) 38%,transparent)}"
+    ".bar span{position:relative;display:block;text-align:center;font-size:11.5px;line-height:18px}"
+)
+
 # Okabe-Ito, for the dots that tell which curve is whose; the charts use the same order.
 CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a63d2", "#7f7f7f")
 DOT_CSS = (
@@ -99,7 +107,7 @@ HEAD = """{% extends "base.html" %}
 html { color-scheme: SCHEME; }
 html, body, #loader { background-color: var(--panel-background-color, BACKGROUND) !important; }
 </style>
-<script data-drawn="SCHEME">FIRST_PAINT</script>
+<script data-drawn="SCHEME" data-cookie="COOKIE">FIRST_PAINT</script>
 {{ super() }}
 {% endblock %}
 """
@@ -117,7 +125,9 @@ FAVICON = "data:image/svg+xml," + quote(FAVICON_SVG)
 def _head(scheme: str) -> Any:
     """The page's template with a head for `scheme`."""
     words = HEAD.replace("SCHEME", scheme).replace("BACKGROUND", THEME[scheme]["palette"]["background"]["default"])
-    return BASE_TEMPLATE.environment.from_string(words.replace("FIRST_PAINT", FIRST_PAINT.read_text()))
+    return BASE_TEMPLATE.environment.from_string(
+        words.replace("COOKIE", COOKIE).replace("FIRST_PAINT", FIRST_PAINT.read_text())
+    )
 
 
 HEADS = {scheme: _head(scheme) for scheme in THEME}

@@ -48,9 +48,8 @@ class DataTable(JSComponent):
         self._on_row = on_row
         self._on_sort = on_sort
         self._on_press = on_press
-        self._drawn = False
         self._wanted: list[dict[str, Any]] | None = None
-        self._shown: Sequence[Mapping[str, Any]] | None = None  # what the browser has, also by messages
+        self._shown: Sequence[Mapping[str, Any]] | None = None  # what the browser has; None before it has drawn
 
     def fill(self, rows: list[dict[str, Any]]) -> None:
         """Show these rows; of rows that stand there already only the cells that changed are sent."""
@@ -60,13 +59,13 @@ class DataTable(JSComponent):
             self.rows = rows
         elif changed:
             self._send_msg({"cells": changed})
-        if self._drawn:
+        if self._shown is not None:
             self._shown = rows
 
     def _handle_msg(self, data: Any) -> None:
         if "drawn" in data:
             # Also after a lost connection: the browser then draws the rows as they were last sent whole.
-            self._drawn, self._shown = True, list(self.rows or [])
+            self._shown = list(self.rows or [])
             if self._wanted is not None:
                 self.fill(self._wanted)
         elif "press" in data:

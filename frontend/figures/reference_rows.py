@@ -23,13 +23,7 @@ CHIP_CSS = (
     + ".unit{margin-left:5px;font-size:11.5px}"
     ".unit,.quiet{color:color-mix(in srgb,var(--panel-on-surface-color) 72%,transparent)}"
 )
-TABLE_LOOK = (
-    CHIP_CSS + theme.CHIP_CSS + ".bar{position:relative;width:90px;height:18px;border-radius:5px;overflow:hidden;"
-    "background:color-mix(in srgb,currentColor 8%,transparent)}"
-    ".bar i{position:absolute;inset:0 auto 0 0;"
-    "background:color-mix(in srgb,var(--panel-primary-color) 38%,transparent)}"
-    ".bar span{position:relative;display:block;text-align:center;font-size:11.5px;line-height:18px}"
-)
+TABLE_LOOK = CHIP_CSS + theme.CHIP_CSS + theme.BAR_CSS
 
 
 def esc(value: Any) -> str:

@@ -19,14 +19,12 @@ COMPACT_SX = {"& .MuiInputBase-root": {"height": "32px"}, "& .MuiSelect-select":
 CSS = (
     theme.CHIP_CSS
     + theme.DOT_CSS
+    + theme.BAR_CSS
     + f":host{{--table-height:{ROW_PIXELS * MAX_ROWS + 44}px;--cell-width:220px}}"
     + """
 .tick{width:32px}
 .box{padding:0;background:none;cursor:pointer}
 .box:focus-visible{outline:2px solid var(--panel-primary-color);outline-offset:2px}
-.bar{position:relative;min-width:68px;height:18px;border-radius:5px;overflow:hidden;background:color-mix(in srgb,currentColor 8%,transparent)}
-.bar i{position:absolute;inset:0 auto 0 0;background:color-mix(in srgb,var(--panel-primary-color) 38%,transparent)}
-.bar span{position:relative;display:block;text-align:center;font-size:11.5px;line-height:18px}
 .tag{display:inline-block;padding:0 7px;margin-right:4px;border-radius:5px;font-size:11.5px;line-height:18px;background:color-mix(in srgb,currentColor 9%,transparent)}
 .muted{opacity:.75;font-size:11.5px}
 tr.chosen td:nth-child(2){font-weight:650}

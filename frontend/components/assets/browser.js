@@ -31,7 +31,7 @@ export function render({ model, el }) {
   el.style.display = "none";
   model.on("local", () => {
     write("local", model.local);
-    if (model.local.theme) document.cookie = `spinscope_theme=${model.local.theme}; path=/; max-age=31536000; samesite=lax`;
+    if (model.local.theme) globalThis.spinscopeTheme?.(model.local.theme); // for the server, at the next page
   });
   // Scrollbars and the controls of the browser itself.
   onTheme(() => (document.documentElement.style.colorScheme = themeColours().dark ? "dark" : "light"));

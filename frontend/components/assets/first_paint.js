@@ -1,16 +1,18 @@
 // Runs in the head of a page, before anything is drawn: the server draws in the theme that the cookie names.
 (() => {
-  const COOKIE = "spinscope_theme";
   const ASKED = "spinscope:theme-asked";
-  const drawn = document.currentScript.dataset.drawn;
+  const { drawn, cookie } = document.currentScript.dataset;
+  globalThis.spinscopeTheme = (theme) => {
+    document.cookie = `${cookie}=${theme}; path=/; max-age=31536000; samesite=lax`;
+  };
   try {
     // Whoever has not chosen here has chosen for all pages.
     const preferred = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
     const wanted = localStorage.getItem("spinscope:theme") ?? preferred;
-    document.cookie = `${COOKIE}=${wanted}; path=/; max-age=31536000; samesite=lax`;
+    globalThis.spinscopeTheme(wanted);
     if (wanted === drawn) {
       sessionStorage.removeItem(ASKED);
-    } else if (sessionStorage.getItem(ASKED) !== wanted && document.cookie.includes(`${COOKIE}=${wanted}`)) {
+    } else if (sessionStorage.getItem(ASKED) !== wanted && document.cookie.includes(`${cookie}=${wanted}`)) {
       sessionStorage.setItem(ASKED, wanted); // once: a server that never sees the cookie would be asked for ever
       location.reload();
     }
