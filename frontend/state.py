@@ -37,6 +37,7 @@ class Hub:
         self._watchers = 0
         self._wake = asyncio.Event()
         self._asked = 0.0
+        self._meanwhile: dict[str, Run | None] = {}  # put, or dropped, since the last question
 
     def watch(self) -> None:
         """One more page is open."""
@@ -56,16 +57,18 @@ class Hub:
 
     def put(self, run: Run) -> None:
         """A run as an action returned it, so that the page need not wait for the next second."""
-        self.runs[run["id"]] = run
+        self.runs[run["id"]] = self._meanwhile[run["id"]] = run
         self.version += 1
 
     def drop(self, run: str) -> None:
         self.runs.pop(run, None)
+        self._meanwhile[run] = None
         self.version += 1
 
     async def refresh(self) -> None:
         """Ask for everything once. Never raises for what the API or the network does."""
         self._asked = time.monotonic()
+        self._meanwhile = {}
         try:
             health = await self.client.health()
             if self.catalog is None or health.get("boot") != self.health.get("boot"):
@@ -74,7 +77,9 @@ class Hub:
         except ApiError as error:
             self._lost(error)
             return
-        fresh = {run["id"]: run for run in sorted(runs, key=lambda r: -(r.get("created") or 0))}
+        # The answer may be older than what an action has returned in the meantime.
+        known = {run["id"]: run for run in runs} | self._meanwhile
+        fresh = {run["id"]: run for run in sorted(filter(None, known.values()), key=lambda r: -(r.get("created") or 0))}
         if not self.online or fresh != self.runs or health != self.health:
             self.version += 1
         self.runs, self.health, self.online, self.problem, self.loaded = fresh, health, True, "", True
