@@ -143,13 +143,21 @@ def test_hub_keeps_what_it_knew_while_the_api_is_away(hub: Hub, api: Api) -> Non
     finish(story())
 
 
-def test_an_answer_older_than_an_action_does_not_undo_it(hub: Hub, api: Api) -> None:
+def test_an_answer_older_than_an_action_does_not_undo_it(api: Api) -> None:
     async def story() -> None:
-        await hub.refresh()
+        gate = asyncio.Event()
+
+        async def late(request: httpx.Request) -> httpx.Response:
+            answer = api(request)
+            await gate.wait()
+            return answer
+
+        hub = Hub(Client("http://api", transport=httpx.MockTransport(late)))
         question = asyncio.create_task(hub.refresh())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         hub.put({"id": IDS[2], "created": 3.0})
         hub.drop(IDS[0])
+        gate.set()
         await question
         assert list(hub.runs) == [IDS[2], IDS[1]]
         await hub.refresh()  # a later answer holds
