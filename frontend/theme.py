@@ -194,4 +194,4 @@ def page(
 
 def extension() -> None:
     """Panel's extensions, once per process."""
-    pn.extension("plotly", "katex", notifications=True, reconnect=True)
+    pn.extension("katex", notifications=True, reconnect=True)

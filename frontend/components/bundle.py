@@ -8,6 +8,10 @@ import functools
 import pathlib
 import re
 
+from panel.models.plotly import PlotlyPlot
+
+# Of the installed Panel, which serves it.
+PLOTLY = str(PlotlyPlot.__javascript__[0])
 ASSETS = pathlib.Path(__file__).parent / "assets"
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w.]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)

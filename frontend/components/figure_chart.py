@@ -3,7 +3,7 @@
 import param
 from panel.custom import JSComponent
 
-from frontend.components.bundle import bundle
+from frontend.components.bundle import PLOTLY, bundle
 
 
 class FigureChart(JSComponent):
@@ -16,5 +16,6 @@ class FigureChart(JSComponent):
     figure = param.Dict(default={}, doc="{data: traces, layout: axes, shapes, annotations, words: for screen readers}.")
     note = param.String(default="", doc="Stands small under the heading: where the numbers come from.")
     empty_text = param.String(default="No data yet.")
+    plotly = param.String(default=PLOTLY, constant=True, doc="Where the browser gets Plotly from.")
 
     _esm = bundle("figure_chart.js")

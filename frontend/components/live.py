@@ -5,7 +5,7 @@ from typing import Literal
 import param
 from panel.custom import JSComponent
 
-from frontend.components.bundle import bundle
+from frontend.components.bundle import PLOTLY, bundle
 from frontend.theme import CURVES
 
 FEED_PATH = "/ws/feed"
@@ -40,6 +40,7 @@ class LiveChart(JSComponent):
     max_points = param.Integer(default=800, bounds=(10, 5000), doc="Points a trace; extremes are kept.")
     palette = param.List(default=list(CURVES), doc="Colours as #rrggbb.")
     ws_path = param.String(default=FEED_PATH, constant=True)
+    plotly = param.String(default=PLOTLY, constant=True, doc="Where the browser gets Plotly from.")
 
     _esm = bundle("live_chart.js")
 

@@ -1,11 +1,13 @@
 """The form of a run: the drawing of its lattice, the sector, the choice of observables, a name where none is typed."""
 
+import math
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, Server
-from tests.browser.test_runs import choose, field, fill_tiny, newest, type_in, wait_for_size
+from tests.browser.test_runs import cell, choose, field, fill_tiny, newest, type_in, wait_for_size
 
 
 def select(page: Page, label: str, option: str) -> None:
@@ -53,6 +55,38 @@ def test_the_sector_offers_what_the_lattice_holds_and_is_refused_under_its_field
     expect(launch).to_be_disabled()
     type_in(page, "Total S", "0")
     expect(launch).to_be_enabled()
+
+
+def test_pauli_strings_are_pasted_and_checked_as_they_are_typed(open_page: OpenPage, server: Server) -> None:
+    page = open_page("/")
+    launch = page.get_by_role("button", name="Launch")
+    fill_tiny(page, "strings")
+    select(page, "Hamiltonian", "custom")
+    strings = field(page, "Pauli strings")
+    for words, problem in (
+        ("-0.5 Z0 Z1\n-0.5 Z1 Z9", "'Z1 Z9': sites must be 0..5"),
+        ("-0.5 Z0 Z1\n-0.5 Q1", "line 2: '-0.5 Q1' is no Pauli string such as"),
+        ('{"ZZ": [[0, 1]]', "not valid JSON"),
+    ):
+        strings.fill(words)
+        page.get_by_text(problem).wait_for()
+        expect(launch).to_be_disabled()
+    pasted = '{"ZZ": {"sites": [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5], [5, 0]], "coefficient": -1.0}, '
+    pasted += '"X": {"sites": [[0], [1], [2], [3], [4], [5]], "coefficient": -1.0}}'
+    strings.fill("")
+    strings.press_sequentially("-1 X")
+    page.get_by_text("is no Pauli string such as").wait_for()
+    strings.fill("")
+    page.keyboard.insert_text(pasted)  # as a paste: all of it in one event
+    expect(launch).to_be_enabled()
+    launch.click()
+    cell(page, "strings", "state").wait_for()
+    run = newest(server)
+    assert run["config"]["hamiltonian"] == {"name": "custom", "params": {"strings": pasted, "scale": 1.0}}
+    done = server.wait(run["id"], lambda r: r["state"] in ("done", "failed"))
+    # The ring of six at h = 1: the same system as the named model, so the same reference.
+    assert done["state"] == "done"
+    assert done["reference"]["energy"] == pytest.approx(-2 / math.sin(math.pi / 12), rel=1e-9)
 
 
 def test_a_choice_of_observables_reaches_the_run(open_page: OpenPage, server: Server) -> None:

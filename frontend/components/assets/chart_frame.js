@@ -1,6 +1,9 @@
 // What every chart of the page has around its plot: style, the buttons that save it, Plotly's own settings, axes.
 
+import { adoptPlotlyRules, loadPlotly } from "./plotly.js";
+
 const FORMATS = ["png", "svg"];
+export const AGAIN_MS = 3000; // after Plotly could not be fetched
 const STYLE = `
   .chart { display: flex; flex-direction: column; width: 100%; height: 100%; min-height: 160px; }
   .head { display: flex; align-items: center; justify-content: space-between; gap: 8px; padding: 0 4px 0 10px; }
@@ -25,12 +28,32 @@ const STYLE = `
   [hidden] { display: none !important; }
   .chart { font: 13px var(--bokeh-base-font, Roboto, sans-serif); color: var(--panel-on-surface-color, #1d2430); }`;
 
-// Plotly writes its rules into the document's head, which does not reach into a shadow root.
-export function plotlyStyle() {
-  const source = document.getElementById("plotly.js-style-global");
+export function chartStyle() {
   const style = document.createElement("style");
-  style.textContent = STYLE + (source?.sheet ? [...source.sheet.cssRules].map((rule) => rule.cssText).join("\n") : "");
+  style.textContent = STYLE;
   return style;
+}
+
+/**
+ * Draw, and say whether it could be done; where there is nothing to draw, nothing is fetched.
+ * `chart` has the `plot`, the `style` beside it and the `empty` text that stands in the plot's place.
+ */
+export async function drawPlot(chart, url, traces, layout) {
+  if (!globalThis.Plotly) {
+    if (!traces.length) return true;
+    const say = (textContent) => Object.assign(chart.empty, { textContent, hidden: !textContent });
+    say("Loading the chart…");
+    try {
+      await loadPlotly(url);
+    } catch (error) {
+      say(`${error.message}; trying again.`);
+      return false;
+    }
+    say("");
+  }
+  adoptPlotlyRules(chart.style);
+  if (!chart.removed) await globalThis.Plotly.react(chart.plot, traces, layout, plotlyConfig());
+  return true;
 }
 
 /** PNG and SVG; they stand beside the heading and not in Plotly's bar, which appears only under a mouse. */
@@ -51,7 +74,7 @@ export function nameButtons(bar, what) {
   }
 }
 
-export function plotlyConfig() {
+function plotlyConfig() {
   // Under a finger the bar would stay and cover the legend; there one scrolls and does not zoom.
   const touch = globalThis.matchMedia("(pointer: coarse)").matches;
   return {

@@ -1,11 +1,10 @@
 // A chart of finished data in the look of the live charts: Python hands in traces and axes, the theme comes from here.
 
-import { axisLook, frameLook, nameButtons, plotlyConfig, plotlyStyle, saveButtons } from "./chart_frame.js";
+import { AGAIN_MS, axisLook, chartStyle, drawPlot, frameLook, nameButtons, saveButtons } from "./chart_frame.js";
 import { onTheme, themeColours } from "./theme.js";
 
 const NARROW = 520;
 const TEXT = "text"; // as a colour: that of the page's text
-const WAIT_MS = 100; // until Plotly's bundle is there
 
 /** The same trace, shape or annotation with the theme's own colours in place of their names. */
 function coloured(part, theme) {
@@ -29,7 +28,8 @@ class FigureChart {
     this.root.innerHTML = `<div class="head"><span class="heading"></span><span class="save"></span></div>
       <div class="origin"></div>
       <div class="stage"><div class="plot" role="img" tabindex="0"></div><div class="empty" role="status"></div></div>`;
-    el.append(plotlyStyle(), this.root);
+    this.style = chartStyle();
+    el.append(this.style, this.root);
     const [head, origin, stage] = this.root.children;
     this.note = origin;
     [this.heading, this.save] = head.children;
@@ -63,10 +63,6 @@ class FigureChart {
 
   async draw() {
     if (this.removed || !this.plot.isConnected || !this.plot.clientWidth) return;
-    if (!globalThis.Plotly) {
-      this.timer = setTimeout(() => this.draw(), WAIT_MS);
-      return;
-    }
     const { figure, heading, note, empty_text: emptyText } = this.model;
     const data = figure.data ?? [];
     const theme = themeColours();
@@ -79,8 +75,9 @@ class FigureChart {
     this.plot.style.visibility = data.length ? "visible" : "hidden";
     this.plot.setAttribute("aria-label", figure.words ?? heading);
     for (const button of this.save.children) button.disabled = !data.length;
-    await globalThis.Plotly.react(this.plot, coloured(data, theme), this.layout(figure, theme), plotlyConfig());
-    this.draws += 1;
+    const drawn = await drawPlot(this, this.model.plotly, coloured(data, theme), this.layout(figure, theme));
+    if (drawn) this.draws += 1;
+    else this.timer = setTimeout(() => this.draw(), AGAIN_MS);
   }
 
   layout({ layout = {}, data = [] }, theme) {

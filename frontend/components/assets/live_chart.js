@@ -1,6 +1,6 @@
 // A chart that follows runs live: the feed's data at full resolution in, at most five drawings a second out.
 
-import { nameButtons, plotlyConfig, plotlyStyle, saveButtons } from "./chart_frame.js";
+import { AGAIN_MS, chartStyle, drawPlot, nameButtons, saveButtons } from "./chart_frame.js";
 import { getFeed } from "./feed.js";
 import { buildLayout, buildTraces, describe, emptyText, fileName } from "./figure.js";
 import { onTheme, themeColours } from "./theme.js";
@@ -29,7 +29,8 @@ class LiveChart {
     this.root.innerHTML = `<div class="head"><span class="heading"></span><span class="save"></span></div>
       <div class="stage"><div class="plot" role="img" tabindex="0"></div><div class="empty" role="status"></div>
       <div class="note" hidden></div><div class="state" role="status" hidden>reconnecting…</div></div>`;
-    el.append(plotlyStyle(), this.root);
+    this.style = chartStyle();
+    el.append(this.style, this.root);
     const [head, stage] = this.root.children;
     [this.plot, this.empty, this.note, this.badge] = stage.children;
     [this.heading, this.save] = head.children;
@@ -97,13 +98,9 @@ class LiveChart {
 
   async draw() {
     this.again = false;
-    if (!this.visible || document.hidden || !this.plot.isConnected || this.removed || !globalThis.Plotly) {
-      this.again = this.visible && !globalThis.Plotly && !this.removed; // the bundle may still be loading
-      this.lastDraw = performance.now();
-      return;
-    }
-    this.dirty = false;
     this.lastDraw = performance.now();
+    if (!this.visible || document.hidden || !this.plot.isConnected || this.removed) return;
+    this.dirty = false;
     const options = this.options();
     const tables = options.runs.map((id) => this.feed.runs.get(id)).filter(Boolean);
     const theme = themeColours();
@@ -112,20 +109,24 @@ class LiveChart {
     // Plotly measures only once by itself; the page's sidebar opens and closes later.
     Object.assign(layout, { width: this.plot.clientWidth, height: this.plot.clientHeight });
     this.tables = tables;
-    this.label(tables, traces, options, { points, drawn, last });
-    await globalThis.Plotly.react(this.plot, traces, layout, plotlyConfig());
+    const text = emptyText(tables, options.runs, traces, options);
+    this.label(text, options, { points, drawn, last });
+    const done = await drawPlot(this, this.model.plotly, text ? [] : traces, layout);
     if (this.removed) return;
-    this.draws += 1;
-    if (this.draws === 1) this.plot.on("plotly_relayout", (change) => this.onZoom(change));
-    this.again = this.dirty; // data came while Plotly was drawing
+    if (done) this.draws += 1;
+    else this.lastDraw = performance.now() + AGAIN_MS;
+    if (!this.zooms && this.plot.on) {
+      this.zooms = true;
+      this.plot.on("plotly_relayout", (change) => this.onZoom(change));
+    }
+    this.again = this.dirty || !done; // data came in the meantime
   }
 
   onZoom(change) {
     if (Object.keys(change).some((key) => key.startsWith("xaxis"))) this.schedule();
   }
 
-  label(tables, traces, options, { points, drawn, last }) {
-    const text = emptyText(tables, options.runs, traces, options);
+  label(text, options, { points, drawn, last }) {
     this.empty.textContent = text;
     this.empty.hidden = !text;
     this.plot.style.visibility = text ? "hidden" : "visible";
