@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import panel as pn
 import panel_material_ui as pmui
+from panel.util import edit_readonly
 from panel_material_ui.base import BASE_TEMPLATE
 
 NAME = "Spinscope"
@@ -172,7 +173,7 @@ def page(
 ) -> pmui.Page:
     """The frame: app bar with navigation and the dark switch, a sidebar (a closed drawer on phones), the content."""
     label = next(name for name, url, _ in PAGES if url == current)
-    return pmui.Page(
+    made = pmui.Page(
         template=HEADS["dark" if pn.config.theme == "dark" else "light"],
         title=NAME,
         site_url="/",
@@ -188,8 +189,13 @@ def page(
         raw_css=[RAW_CSS],
         meta_title=f"{label} · {NAME}",
         meta_description="Variational Monte Carlo of spin models with neural quantum states, live.",
+        busy_indicator=None,
         **params,
     )
+    # Else every event and every tick of the clock is told to the browser twice, 50 ms of the server's time each.
+    with edit_readonly(made):
+        made.busy = False
+    return made
 
 
 def extension() -> None:

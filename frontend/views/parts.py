@@ -12,16 +12,20 @@ TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "n
 
 
 def dialog(title: str, *content: Any) -> pmui.Dialog:
-    """A small window over the page, shut at first."""
+    """A small window over the page, shut until `show` opens it."""
     body = layout.Box(*content, visible=False, margin=(4, 4, 8, 4))
-    made = pmui.Dialog(
+    return pmui.Dialog(
         body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs",
         show_close_button=True,
         # Of the colour that labels in it have behind them: in the dark it would be lighter.
         sx={"& .MuiDialog-paper": {"backgroundImage": "none", "border": "1px solid", "borderColor": "divider"}},
     )  # fmt: skip
-    made.param.watch(lambda event: setattr(body, "visible", True), "open")
-    return made
+
+
+def show(box: pmui.Dialog) -> None:
+    """Open a dialog; its content is there before, since what comes while the browser builds it up is lost."""
+    box.objects[0].visible = True
+    box.open = True
 
 
 class Confirm:
@@ -38,7 +42,7 @@ class Confirm:
         """Open the question; `act` is awaited where the visitor is sure."""
         self._act = act
         self.question.text = question
-        self.box.open = True
+        show(self.box)
 
     async def _on_sure(self, event: Any) -> None:
         self.box.open = False
