@@ -14,7 +14,7 @@ from frontend.forms import split_tags
 from frontend.forms.widgets import set_text
 from frontend.state import ACTIVE, Hub, View
 from frontend.views.measure import MeasureDialog
-from frontend.views.parts import Confirm, dialog, icon, say, show
+from frontend.views.parts import Confirm, dialog, icon, say
 
 
 def merge_patch(path: str, value: Any) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class Actions:
                 (self.new_tags, ", ".join(run.get("tags") or [])),
             ):
                 set_text(widget, words)
-            show(self.rename_box)
+            self.rename_box.open = True
 
     async def _save_name(self, event: Any) -> None:
         name, tags = (self.new_name.value_input or "").strip(), split_tags(self.new_tags.value_input or "")
@@ -198,7 +198,7 @@ class Actions:
             labels = {p.replace(".params", ""): p for p in leaves if not p.endswith(".name") and p != "name"}
             self.path.param.update(options={"nothing": "", **labels}, value="")
             self._show_old(None)
-            show(self.clone_box)
+            self.clone_box.open = True
 
     def _show_old(self, event: Any) -> None:
         run = self.run

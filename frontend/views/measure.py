@@ -11,7 +11,7 @@ from frontend.forms import FieldError, field, locate
 from frontend.forms.observing import choice
 from frontend.forms.widgets import Control
 from frontend.state import ACTIVE, Hub
-from frontend.views.parts import dialog, say, show
+from frontend.views.parts import dialog, say
 
 SAMPLES = {
     "type": "integer", "title": "Samples", "minimum": 2, "maximum": 10_000_000, "default": 65536,
@@ -53,7 +53,7 @@ class MeasureDialog:
         self.samples.error("")
         self.observables.value = []
         self.alert.visible = False
-        show(self.box)
+        self.box.open = True
 
     async def _measure(self, event: Any) -> None:
         run = self._run

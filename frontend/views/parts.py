@@ -12,20 +12,13 @@ TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "n
 
 
 def dialog(title: str, *content: Any) -> pmui.Dialog:
-    """A small window over the page, shut until `show` opens it."""
-    body = layout.Box(*content, visible=False, margin=(4, 4, 8, 4))
+    """A small window over the page, shut at first."""
     return pmui.Dialog(
-        body, title=title, title_variant="h6", open=False, close_on_click=True, width_option="xs",
-        show_close_button=True,
+        layout.Box(*content, margin=(4, 4, 8, 4)), title=title, title_variant="h6", open=False, close_on_click=True,
+        width_option="xs", show_close_button=True,
         # Of the colour that labels in it have behind them: in the dark it would be lighter.
         sx={"& .MuiDialog-paper": {"backgroundImage": "none", "border": "1px solid", "borderColor": "divider"}},
     )  # fmt: skip
-
-
-def show(box: pmui.Dialog) -> None:
-    """Open a dialog; its content is there before, since what comes while the browser builds it up is lost."""
-    box.objects[0].visible = True
-    box.open = True
 
 
 class Confirm:
@@ -42,7 +35,7 @@ class Confirm:
         """Open the question; `act` is awaited where the visitor is sure."""
         self._act = act
         self.question.text = question
-        show(self.box)
+        self.box.open = True
 
     async def _on_sure(self, event: Any) -> None:
         self.box.open = False
