@@ -143,8 +143,7 @@ def random_samples(n_chains, n_draws, n_sites, seed=0):
     return Samples(jnp.asarray(sigma), jnp.zeros(shape), jnp.asarray(rng.normal(size=shape)))
 
 
-@pytest.mark.parametrize(("n_chains", "n_draws"), [(8, 3), (300, 1), (257, 2), (1, 50)])
-@pytest.mark.parametrize("chunk", [7, 4096])
+@pytest.mark.parametrize(("n_chains", "n_draws", "chunk"), [(8, 3, 7), (300, 1, 4096), (257, 2, 7), (1, 50, 4096)])
 def test_groups_hold_every_sample_once(monkeypatch, n_chains, n_draws, chunk):
     """Whatever the numbers of chains, draws and chunks."""
     monkeypatch.setattr(estimators, "CHUNK", chunk)
