@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import panel as pn
 import panel_material_ui as pmui
-from panel.util import edit_readonly
+from panel.util.parameters import edit_readonly
 from panel_material_ui.base import BASE_TEMPLATE
 
 NAME = "Spinscope"
