@@ -2,7 +2,8 @@
 # For an NVIDIA GPU: docker build --build-arg CUDA=1 .
 FROM python:3.11-slim AS build
 ARG CUDA
-ENV VIRTUAL_ENV=/opt/spinscope
+# Whoever runs the image cannot write bytecode beside the packages: each process would compile them anew.
+ENV VIRTUAL_ENV=/opt/spinscope UV_COMPILE_BYTECODE=1
 WORKDIR /src
 RUN pip install --no-cache-dir uv==0.13.8 && uv venv "$VIRTUAL_ENV"
 COPY pyproject.toml requirements.lock requirements-cuda.lock ./

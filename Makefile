@@ -12,6 +12,9 @@ INSTALLED := .venv/.installed$(CUDA)
 BENCH := .venv-bench/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make _lock"
 
+# Spinscope is many processes: without bytecode on disk each would compile JAX and Panel anew, 3 s apiece.
+export PYTHONDONTWRITEBYTECODE :=
+
 setup: $(INSTALLED)
 
 serve: setup

@@ -8,10 +8,14 @@ import functools
 import pathlib
 import re
 
-from panel.models.plotly import PlotlyPlot
+import panel
 
-# Of the installed Panel, which serves it.
-PLOTLY = str(PlotlyPlot.__javascript__[0])
+# Panel serves a Plotly; its own model of it is not imported, for that would put the script into every page.
+_SERVED = pathlib.Path(panel.__file__).parent / "dist"
+PLOTLY = next(
+    f"static/extensions/panel/{path.relative_to(_SERVED).as_posix()}"
+    for path in _SERVED.glob("bundled/plotlyplot/plotly-*.min.js")
+)
 ASSETS = pathlib.Path(__file__).parent / "assets"
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w.]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.conftest import PATIENCE_MS, OpenPage
 
@@ -76,7 +76,7 @@ def test_charts_draw_history_and_follow(open_page: OpenPage, server: FeedPage) -
     wait(page, f"{STEPS_A} === 300 && [...__charts].every(chart => chart.draws > 0 || !chart.visible)")
     server.do("grow", n=50)
     energy = CHART.format("energy")
-    wait(page, f"{STEPS_A} === 350 && {energy}.plot.data.some(trace => trace.meta === 'a' && trace.x.at(-1) === 350)")
+    wait(page, f"{STEPS_A} === 350 && {energy}.plot.data?.some(trace => trace.meta === 'a' && trace.x.at(-1) === 350)")
     assert page.evaluate(f"{energy}.plot.data.filter(trace => trace.meta).map(trace => trace.name)") == [
         "RBM a",
         "RBM b",
@@ -134,7 +134,7 @@ def test_selection_changes_leave_no_gap(open_page: OpenPage) -> None:
     wait(page, f"{STEPS_A} === 300")
     page.get_by_role("button", name="only b").click()
     wait(page, "__feed.runs.size === 1 && __feed.runs.get('b')?.n === 200")
-    wait(page, f"{CHART.format('energy')}.plot.data.filter(trace => trace.meta).length === 1")
+    wait(page, f"{CHART.format('energy')}.plot.data?.filter(trace => trace.meta).length === 1")
     # The colour is the run's own, not the first free one.
     assert page.evaluate(f"{CHART.format('energy')}.plot.data.find(trace => trace.meta).line.color") == "#D55E00"
 
@@ -144,9 +144,9 @@ def test_smoothing_units_and_axis(open_page: OpenPage) -> None:
     wait(page, f"{STEPS_A} === 300")
     energy = CHART.format("energy")
     page.get_by_role("button", name="smooth").click()
-    wait(page, f"{energy}.plot.data.filter(trace => !trace.fill).length === 2")
+    wait(page, f"{energy}.plot.data?.filter(trace => !trace.fill).length === 2")
     page.get_by_role("button", name="total").click()
-    wait(page, f"{energy}.plot.layout.xaxis.title.text === 'Samples'")
+    wait(page, f"{energy}.plot.layout?.xaxis.title.text === 'Samples'")
     assert page.evaluate(f"{energy}.plot.layout.annotations[0].text") == "exact −20.40460"
     assert page.evaluate(f"{energy}.plot.data.find(trace => trace.meta).x.at(-1)") == 300 * 1024
 
@@ -160,7 +160,7 @@ def test_long_runs_are_decimated_and_it_is_said(open_page: OpenPage) -> None:
     assert "of 5,000 points" in page.locator(".note").first.inner_text()
     # Zoomed in, every point is there.
     page.evaluate(f"Plotly.relayout({energy}.plot, {{'xaxis.range': [100, 300]}})")
-    wait(page, f"{energy}.plot.data.find(trace => trace.meta).x.length <= 203 && {energy}.note.hidden")
+    wait(page, f"{energy}.plot.data?.find(trace => trace.meta).x.length <= 203 && {energy}.note.hidden")
 
 
 def test_export_downloads_what_is_shown(open_page: OpenPage) -> None:
@@ -195,6 +195,24 @@ def test_an_empty_chart_says_so(open_page: OpenPage) -> None:
     page = open_page("/?runs=")
     page.get_by_text("Select a run to see its curve.").first.wait_for()
     page.get_by_text("Select a run to see its spins.").first.wait_for()
+    assert page.evaluate("typeof Plotly") == "undefined", "4.8 MB come with the first chart that draws"
+
+
+def test_a_chart_that_cannot_be_loaded_says_so_and_tries_again(
+    open_page: OpenPage, chromium: BrowserContext, faults: list[tuple[str, str]]
+) -> None:
+    script = "**/plotly-*.min.js"
+    chromium.route(script, lambda route: route.abort())
+    try:
+        page = open_page("/?runs=a,b")
+        page.get_by_text("cannot be loaded; trying again").first.wait_for()
+    finally:
+        chromium.unroute(script)
+    wait(page, f"{CHART.format('energy')}.draws > 0")
+    assert page.locator(".empty", has_text="cannot be loaded").locator("visible=true").count() == 0
+    assert {kind for kind, _ in faults} == {"console"}
+    assert all("ERR_FAILED" in text for _, text in faults), faults
+    faults.clear()
 
 
 @pytest.mark.parametrize("width", [400, 1300])

@@ -80,7 +80,7 @@ def test_launch_draws_a_curve_and_shows_the_number_of_the_database(open_page: Op
     energy, error = done["result"]["energy"] / 6, done["result"]["energy_error"] / 6
     assert abs(float(mantissa) - energy) <= 0.51 * unit
     assert abs(int(digits) * unit - error) <= 0.51 * unit
-    assert page.evaluate("[...window.__charts].some(chart => chart.draws > 0)")
+    page.wait_for_function("[...window.__charts].some(chart => chart.draws > 0)")
 
 
 def test_fields_are_checked_as_one_types_and_keep_what_was_typed(open_page: OpenPage, server: Server) -> None:
@@ -129,7 +129,7 @@ def test_dark_theme_colours_page_and_charts(open_page: OpenPage, tiny: dict[str,
     page = open_page(f"/?runs={tiny['id'][:8]}")
     page.wait_for_function("[...window.__charts].some(chart => chart.draws > 0)")
     page.get_by_role("button", name="Toggle theme").click()
-    dark = "chart => ['#161b22', 'rgb(22, 27, 34)'].includes(chart.plot._fullLayout.paper_bgcolor)"
+    dark = "chart => ['#161b22', 'rgb(22, 27, 34)'].includes(chart.plot._fullLayout?.paper_bgcolor)"
     page.wait_for_function(f"[...window.__charts].some({dark})")
 
 

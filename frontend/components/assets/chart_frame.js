@@ -35,10 +35,13 @@ export function chartStyle() {
 }
 
 /**
- * Draw, and say whether it could be done; where there is nothing to draw, nothing is fetched.
- * `chart` has the `plot`, the `style` beside it and the `empty` text that stands in the plot's place.
+ * Draw, and say whether that is settled; where there is nothing to draw, nothing is fetched.
+ * `chart` has the `plot`, the `style` beside it, the `empty` text that stands in the plot's place, and counts `draws`.
  */
 export async function drawPlot(chart, url, traces, layout) {
+  const turn = (chart.turn ?? 0) + 1;
+  chart.turn = turn;
+  const settled = () => chart.removed || chart.turn !== turn; // what is newer has the last word
   if (!globalThis.Plotly) {
     if (!traces.length) return true;
     const say = (textContent) => Object.assign(chart.empty, { textContent, hidden: !textContent });
@@ -46,13 +49,16 @@ export async function drawPlot(chart, url, traces, layout) {
     try {
       await loadPlotly(url);
     } catch (error) {
+      if (settled()) return true;
       say(`${error.message}; trying again.`);
       return false;
     }
+    if (settled()) return true;
     say("");
   }
   adoptPlotlyRules(chart.style);
-  if (!chart.removed) await globalThis.Plotly.react(chart.plot, traces, layout, plotlyConfig());
+  await globalThis.Plotly.react(chart.plot, traces, layout, plotlyConfig());
+  chart.draws += 1;
   return true;
 }
 

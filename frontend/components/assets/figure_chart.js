@@ -75,9 +75,8 @@ class FigureChart {
     this.plot.style.visibility = data.length ? "visible" : "hidden";
     this.plot.setAttribute("aria-label", figure.words ?? heading);
     for (const button of this.save.children) button.disabled = !data.length;
-    const drawn = await drawPlot(this, this.model.plotly, coloured(data, theme), this.layout(figure, theme));
-    if (drawn) this.draws += 1;
-    else this.timer = setTimeout(() => this.draw(), AGAIN_MS);
+    const settled = await drawPlot(this, this.model.plotly, coloured(data, theme), this.layout(figure, theme));
+    if (!settled) this.timer = setTimeout(() => this.draw(), AGAIN_MS);
   }
 
   layout({ layout = {}, data = [] }, theme) {
@@ -96,6 +95,7 @@ class FigureChart {
   }
 
   async export(format) {
+    if (!this.draws) return; // Plotly is still to come
     const { clientWidth: width, clientHeight: height } = this.plot;
     const filename = this.model.heading.replaceAll(/[^\w.+-]+/g, "-") || "figure";
     await globalThis.Plotly.downloadImage(this.plot, {

@@ -111,15 +111,14 @@ class LiveChart {
     this.tables = tables;
     const text = emptyText(tables, options.runs, traces, options);
     this.label(text, options, { points, drawn, last });
-    const done = await drawPlot(this, this.model.plotly, text ? [] : traces, layout);
+    const settled = await drawPlot(this, this.model.plotly, text ? [] : traces, layout);
     if (this.removed) return;
-    if (done) this.draws += 1;
-    else this.lastDraw = performance.now() + AGAIN_MS;
+    if (!settled) this.lastDraw = performance.now() + AGAIN_MS;
     if (!this.zooms && this.plot.on) {
       this.zooms = true;
       this.plot.on("plotly_relayout", (change) => this.onZoom(change));
     }
-    this.again = this.dirty || !done; // data came in the meantime
+    this.again = this.dirty || !settled; // data came in the meantime
   }
 
   onZoom(change) {
@@ -146,6 +145,7 @@ class LiveChart {
 
   /** Download what is shown, as "png" or "svg". */
   async export(format) {
+    if (!this.draws) return; // Plotly is still to come
     const { clientWidth: width, clientHeight: height } = this.plot;
     const filename = fileName(this.tables ?? [], this.model.metric);
     const scale = format === "png" ? 2 : 1;
