@@ -11,6 +11,8 @@ import panel_material_ui as pmui
 from panel.util.parameters import edit_readonly
 from panel_material_ui.base import BASE_TEMPLATE
 
+from frontend.mended import mend_writes
+
 NAME = "Spinscope"
 PAGES = (("Runs", "/", "show_chart"), ("References", "/references", "straighten"), ("Ising", "/ising", "grid_on"))
 
@@ -199,5 +201,6 @@ def page(
 
 
 def extension() -> None:
-    """Panel's extensions, once per process."""
+    """Panel's extensions and mends, once per process."""
+    mend_writes()
     pn.extension("katex", notifications=True, reconnect=True)

@@ -122,6 +122,17 @@ def chromium() -> Iterator[BrowserContext]:
         browser.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """A failed test tells what its pages showed."""
+    report = yield
+    context = getattr(item, "funcargs", {}).get("chromium")
+    if report.when == "call" and report.failed and context is not None:
+        for page in context.pages:
+            report.sections.append((f"page {page.url}", page.locator("body").aria_snapshot(timeout=30_000)))
+    return report
+
+
 OpenPage = Callable[..., Page]
 
 
