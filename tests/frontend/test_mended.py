@@ -1,7 +1,6 @@
 """What is mended in Panel, on Panel's own functions with a socket that writes when it is told to."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,11 +35,10 @@ class Connection:
 
 
 @pytest.fixture(autouse=True)
-def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers: dict[Any, Any] = {Socket: lambda connection, msg=None: connection._socket.take(msg)}
     monkeypatch.setattr(document, "extra_socket_handlers", handlers)
     monkeypatch.setattr(document, "_dispatch_msgs", document._dispatch_msgs)  # mended for this test only
-    yield
 
 
 async def write_two() -> list[str]:
