@@ -171,7 +171,7 @@ class LaunchPanel:
             answer = await self._hub.client.validate(config)
         except Unreachable:
             self.facts.object = "The server does not answer; your entries stay here."
-            return
+            raise
         except ApiError as error:
             self._refuse(error)
             return
@@ -223,6 +223,8 @@ class LaunchPanel:
             self.alert.visible = False
         except ApiError as error:
             self._refuse(error)
+            if isinstance(error, Unreachable):
+                self._check()  # takes the words away as soon as the server answers
             return
         finally:
             self.button.loading = False

@@ -40,7 +40,7 @@ class LatticePreview:
         except ApiError:
             self.picture.drawing = {}  # the check of the whole form says why
             self._shown = ""
-            return
+            raise
         self._shown = key
         self.picture.drawing = drawing
         self._drawn(drawing)

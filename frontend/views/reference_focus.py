@@ -6,7 +6,7 @@ from typing import Any
 import panel as pn
 
 from frontend import layout
-from frontend.client import ApiError, Client, ReferenceRow
+from frontend.client import ApiError, Client, ReferenceRow, Unreachable
 from frontend.components import DataTable
 from frontend.figures import reference_details, text
 from frontend.figures import reference_rows as rows
@@ -87,8 +87,9 @@ class FocusPanel:
                 else []
             )
         except ApiError as error:
-            say(error.detail, "error")
-            return
+            if not isinstance(error, Unreachable):  # the page's banner says that the server is away
+                say(error.detail, "error")
+            raise
         self.draw()
 
     def level(self) -> list[ReferenceRow]:

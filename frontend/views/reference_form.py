@@ -109,6 +109,7 @@ class ReferencePanel:
             await self._estimate(system, more, errors)
         except Unreachable:
             self._tell("", "The server does not answer; your entries stay here.")
+            raise
         except ApiError as error:
             self._refuse(error)
 

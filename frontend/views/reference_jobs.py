@@ -1,6 +1,5 @@
 """The computations of references: the list, and the chosen one with its sweeps, its series and what one can do."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from frontend.client import ApiError, Client, Run
 from frontend.components import DataTable
 from frontend.figures import reference_details, text
 from frontend.figures import reference_rows as rows
+from frontend.latest import Latest
 from frontend.state import ACTIVE
 from frontend.views.parts import Confirm, icon, say
 from frontend.views.reference_curves import SeriesPlots, Sweeps
@@ -28,6 +28,7 @@ class JobsPanel:
         self._drawn: tuple[Any, ...] = ()
         self._asked: tuple[str, int] = ("", -1)
         self._found: dict[str, Any] | None = None
+        self._load = Latest(self._load_series)
         self.table = DataTable(
             self._on_row, label="Computations", look=rows.TABLE_LOOK + f":host{{--table-height:{34 * SHOWN_ROWS}px}}",
             columns=rows.job_columns(view.scale), sizing_mode="stretch_width", margin=(2, 8, 10, 8),
@@ -82,6 +83,7 @@ class JobsPanel:
         self.focus.visible = job is not None
         self._follow()
         if job is None:
+            self._load.cancel()
             self.series.show(None)
             return
         self.title.text = reference_details.job_title(job)
@@ -92,7 +94,7 @@ class JobsPanel:
         self.delete.disabled = active
         kept = job.get("state") == "done" or (job.get("state") == "stopped" and bool(job.get("step")))
         self.to_table.visible = bool(job.get("system_key")) and kept
-        asyncio.get_running_loop().create_task(self._load_series(job))
+        self._load(job)
 
     def _follow(self) -> None:
         """Charts listen only while they can be seen."""
@@ -105,14 +107,8 @@ class JobsPanel:
             self.series.show(None)
             return
         if asked != self._asked:
-            self._asked = asked
-            try:
-                found = await self._client.reference_series(run=job["id"])
-            except ApiError:
-                return
-            if self.job is None or self.job["id"] != job["id"]:
-                return
-            self._found = found[0] if found else None
+            found = await self._client.reference_series(run=job["id"])
+            self._asked, self._found = asked, found[0] if found else None
         per_site = self._view.scale == "site"
         reference = job.get("reference") or {}
         self.series.show(

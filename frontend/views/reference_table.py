@@ -93,7 +93,7 @@ class ReferenceTable:
             page = await self._client.references(**self._view.query())
         except ApiError as error:
             self.empty.param.update(text=error.detail, visible=True)
-            return
+            raise
         self._found, self._total = page["references"], page["total"]
         if not self._found and self._view.page > 1:  # the link is older than the table
             self._view.page = 1

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from frontend import layout
+from frontend.client import ApiError, Unreachable
 from frontend.components import DataTable
 from frontend.latest import Latest
 from tests.asynchronous import finish
@@ -91,6 +92,38 @@ def test_only_the_last_question_is_answered() -> None:
 
     finish(scene())
     assert answered == ["third"]
+
+
+def test_a_question_is_asked_until_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frontend.latest.AGAIN_SECONDS", 0.001)
+    failures: list[ApiError] = [Unreachable("away"), Unreachable("still away")]
+    asked: list[str] = []
+
+    async def ask(question: str) -> None:
+        asked.append(question)
+        if failures:
+            raise failures.pop(0)
+
+    async def scene() -> None:
+        latest = Latest(ask)
+        latest("first")
+        await asyncio.sleep(0.05)
+        assert asked == ["first"] * 3
+        assert not latest.cancel()
+        failures.append(ApiError(422, "no such thing"))
+        latest("refused")
+        await asyncio.sleep(0.05)
+        assert asked[3:] == ["refused"]
+        failures.extend([Unreachable("away")] * 1000)
+        latest("old")
+        await asyncio.sleep(0.02)
+        failures.clear()
+        latest("new")
+        await asyncio.sleep(0.05)
+        assert asked[-1] == "new"
+        assert asked.count("new") == 1
+
+    finish(scene())
 
 
 @pytest.mark.parametrize("kind", layout.WORDS)
