@@ -8,6 +8,7 @@ from bokeh.document import Document
 from panel.io import document
 
 from frontend.mended import mend_writes
+from tests.asynchronous import finish
 
 
 class Socket:
@@ -63,14 +64,14 @@ async def write_two() -> list[str]:
 
 def test_what_is_told_while_a_message_is_written_is_written_too() -> None:
     mend_writes()
-    assert asyncio.run(write_two()) == ["loading", "loaded"]
+    assert finish(write_two()) == ["loading", "loaded"]
 
 
 def test_panel_still_needs_it() -> None:
     """Fails when Panel has mended it: then `frontend.mended` can go."""
     unmended = getattr(document._dispatch_msgs, "__wrapped__", document._dispatch_msgs)
     document._dispatch_msgs = unmended
-    assert asyncio.run(write_two()) == ["loading"]
+    assert finish(write_two()) == ["loading"]
 
 
 def test_mending_twice_is_mending_once() -> None:
