@@ -96,8 +96,8 @@ class Actions:
     def refresh(self) -> None:
         """Offer what the run's state allows."""
         run = self.run
-        self.bar.visible = run is not None
         if run is None:
+            self.bar.visible = False
             return
         active = run.get("state") in ACTIVE
         self.stop.visible = active
@@ -113,6 +113,7 @@ class Actions:
         )
         links = (f"<a href='{export_url(run['id'], kind)}' download>{kind.upper()}</a>" for kind in ("json", "csv"))
         self.export.object = "".join(links)
+        self.bar.visible = True  # last: buttons that come or go would move the others from under the mouse
 
     async def _act(self, call: Callable[[str], Awaitable[Run | None]], words: str) -> None:
         run = self.run

@@ -17,6 +17,7 @@ from frontend.forms import RunForm, locate
 from frontend.latest import Latest
 from frontend.state import Hub
 from frontend.views.network_card import NetworkCard
+from frontend.views.parts import on_press
 from frontend.views.preview import LatticePreview
 
 DEBOUNCE_SECONDS = 0.25
@@ -57,7 +58,7 @@ class LaunchPanel:
             label="Launch", icon="play_arrow", color="primary", variant="contained", sizing_mode="stretch_width",
             margin=(2, 0), size="medium", disable_elevation=True,
         )  # fmt: skip
-        self.button.on_click(self._launch)
+        on_press(self.button, self._launch)
         if self.preset.value in self._presets:
             self._fill_preset(self.preset.value)
         self._local_formula()
@@ -213,7 +214,6 @@ class LaunchPanel:
             self._look(config, errors)
             self._remember(self.draft())
         config["name"] = config.get("name") or self._default_name(config)
-        self.button.loading = True
         try:
             run = await self._hub.client.submit(config)
             if "state" not in run:
@@ -226,8 +226,6 @@ class LaunchPanel:
             if isinstance(error, Unreachable):
                 self._check()  # takes the words away as soon as the server answers
             return
-        finally:
-            self.button.loading = False
         if unanswered:
             self._check()
         await self._launched(run)

@@ -1,5 +1,6 @@
 """Small parts that are alike on every page: dialogs, short messages, buttons."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import panel_material_ui as pmui
 
 from frontend import layout
 
+SPIN_AFTER_SECONDS, SPIN_SECONDS = 0.4, 0.4
 TOGGLE_SX = {"& .MuiToggleButton-root": {"padding": "2px 10px", "whiteSpace": "nowrap"}}
 
 
@@ -44,6 +46,32 @@ class Confirm:
             await act()
 
 
+def on_press(button: Any, act: Callable[[Any], Awaitable[None]]) -> None:
+    """Await `act` for each press, one at a time: a second press while it works is ignored, and the button spins.
+
+    It spins late and not for a moment only: of two changes within milliseconds a browser that is busy can keep the
+    first for good, for a React state is written back to its model after it is drawn.
+    """
+    working = False
+
+    async def press(event: Any) -> None:
+        nonlocal working
+        if working:
+            return
+        working = True
+        spin = asyncio.get_running_loop().call_later(SPIN_AFTER_SECONDS, lambda: setattr(button, "loading", True))
+        try:
+            await act(event)
+        finally:
+            spin.cancel()
+            if button.loading:
+                await asyncio.sleep(SPIN_SECONDS)
+                button.loading = False
+            working = False
+
+    button.on_click(press)
+
+
 def say(words: str, kind: str = "info") -> None:
     """A short notice in the corner of the page."""
     if pn.state.notifications is not None:
@@ -53,7 +81,11 @@ def say(words: str, kind: str = "info") -> None:
 
 def icon(name: str, label: str, do: Callable[[Any], Any], **more: Any) -> Any:
     """A small button that is a picture with a name."""
-    made = pmui.IconButton(icon=name, description=label, label=label, size="small", margin=(0, 1), **more)
+    # It has its place before it is drawn: those behind it must not move from under the mouse.
+    place = {"min-width": "28px", "min-height": "28px"}
+    made = pmui.IconButton(
+        icon=name, description=label, label=label, size="small", margin=(0, 1), styles=place, **more
+    )  # fmt: skip
     made.on_click(do)
     return made
 

@@ -12,7 +12,7 @@ from frontend.figures import reference_details, reference_lookup
 from frontend.forms import locate
 from frontend.latest import Latest
 from frontend.state import Hub
-from frontend.views.parts import TOGGLE_SX
+from frontend.views.parts import TOGGLE_SX, on_press
 from frontend.views.reference_own import ComputeFields, OwnFields
 from frontend.views.reference_state import ReferencesView
 from frontend.views.reference_system import SystemForm
@@ -59,7 +59,7 @@ class ReferencePanel:
             label="Start", icon="play_arrow", color="primary", variant="contained", sizing_mode="stretch_width",
             margin=(2, 0), size="medium", disable_elevation=True,
         )  # fmt: skip
-        self.button.on_click(self._act)
+        on_press(self.button, self._act)
         view.param.watch(lambda *events: self._tell_known(), ["scale", "units"])
         if first := next(iter((hub.catalog or {}).get("presets") or []), None):
             self.system.fill(first["config"])
@@ -148,7 +148,6 @@ class ReferencePanel:
         unanswered = self.ask.cancel()  # its answer would replace the one to this press
         system, errors = self.system.read()
         fields = self.own if self.mode.value == "own" else self.compute
-        self.button.loading = True
         try:
             if unanswered and not errors:  # energies per site need the number of sites of this very system
                 await self._look_up(system, fields.read({}))
@@ -165,6 +164,4 @@ class ReferencePanel:
         except ApiError as error:
             self._refuse(error)
             return
-        finally:
-            self.button.loading = False
         self.ask()

@@ -10,11 +10,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, WebSocket, expect, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGS = [
@@ -122,14 +123,24 @@ def chromium() -> Iterator[BrowserContext]:
         browser.close()
 
 
+FRAMES = 40  # of the websockets, kept for the report of a failed test
+
+
+@pytest.fixture
+def frames() -> deque[str]:
+    """What pages and servers told each other last: seconds, direction, the beginning of the text."""
+    return deque(maxlen=FRAMES)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """A failed test tells what its pages showed."""
+    """A failed test tells what its pages showed and what was said last over their websockets."""
     report = yield
     context = getattr(item, "funcargs", {}).get("chromium")
     if report.when == "call" and report.failed and context is not None:
         for page in context.pages:
             report.sections.append((f"page {page.url}", page.locator("body").aria_snapshot(timeout=30_000)))
+        report.sections.append(("websockets", "\n".join(getattr(item, "funcargs", {}).get("frames") or [])))
     return report
 
 
@@ -143,12 +154,22 @@ def faults() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def open_page(chromium: BrowserContext, server: Server, faults: list[tuple[str, str]]) -> Iterator[OpenPage]:
+def open_page(
+    chromium: BrowserContext, server: Server, faults: list[tuple[str, str]], frames: deque[str]
+) -> Iterator[OpenPage]:
     """open_page(path, width=, height=, scheme=) -> the page, built up. Faults of any page fail the test at its end."""
     pages: list[Page] = []
 
     def note(kind: str, text: str) -> None:
         faults.append((kind, text[:300]))
+
+    def keep(direction: str, frame: str | bytes) -> None:
+        if isinstance(frame, str) and len(frame) > 2:
+            frames.append(f"{time.monotonic():.3f} {direction} {frame[:400]}")
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framesent", lambda frame: keep(">", frame))
+        socket.on("framereceived", lambda frame: keep("<", frame))
 
     def open_(path: str = "/", *, width: int = 1440, height: int = 900, scheme: Any = "light") -> Page:
         page = chromium.new_page()
@@ -165,6 +186,7 @@ def open_page(chromium: BrowserContext, server: Server, faults: list[tuple[str, 
         local = (server.url, server.url.replace("http", "ws", 1), "data:", "blob:")
         page.on("request", lambda r: None if r.url.startswith(local) else note("foreign request", r.url))
         page.on("websocket", lambda w: None if w.url.startswith(local) else note("foreign websocket", w.url))
+        page.on("websocket", listen)
         page.goto(server.url + path, timeout=PATIENCE_MS)
         page.wait_for_function(IDLE, timeout=PATIENCE_MS)
         return page
