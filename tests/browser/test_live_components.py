@@ -198,6 +198,23 @@ def test_an_empty_chart_says_so(open_page: OpenPage) -> None:
     assert page.evaluate("typeof Plotly") == "undefined", "4.8 MB come with the first chart that draws"
 
 
+def test_a_window_that_changes_while_the_chart_is_loading(open_page: OpenPage, chromium: BrowserContext) -> None:
+    script, held = "**/plotly-*.min.js", []
+    chromium.route(script, lambda route: held.append(route))  # a function: playwright marks it
+    try:
+        page = open_page("/?runs=a", width=1300)
+        page.get_by_text("Loading the chart").first.wait_for()
+        page.set_viewport_size({"width": 700, "height": 900})
+        energy = CHART.format("energy")
+        wait(page, f"{energy}.plot.clientWidth < 700")
+        for route in held:
+            route.continue_()
+        wait(page, f"{energy}.draws > 0")
+        wait(page, f"{energy}.plot._fullLayout.width === {energy}.plot.clientWidth")
+    finally:
+        chromium.unroute(script)
+
+
 def test_a_chart_that_cannot_be_loaded_says_so_and_tries_again(
     open_page: OpenPage, chromium: BrowserContext, faults: list[tuple[str, str]]
 ) -> None:

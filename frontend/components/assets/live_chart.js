@@ -58,7 +58,7 @@ class LiveChart {
       if (this.visible && this.dirty) this.schedule();
     });
     seen.observe(el);
-    const sized = new ResizeObserver(() => this.draws && this.schedule());
+    const sized = new ResizeObserver(() => this.schedule());
     sized.observe(el);
     const woken = () => !document.hidden && this.dirty && this.schedule();
     document.addEventListener("visibilitychange", woken);
