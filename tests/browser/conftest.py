@@ -147,6 +147,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 OpenPage = Callable[..., Page]
 
 
+def wait_until_it_fits(page: Page) -> None:
+    """Nothing is wider than the window. A wait: charts follow the width of their cards a moment later."""
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+
+
 @pytest.fixture
 def faults() -> list[tuple[str, str]]:
     """What went wrong in the browser; a test may take out what it caused on purpose."""

@@ -109,7 +109,7 @@ def test_a_choice_of_observables_reaches_the_run(open_page: OpenPage, server: Se
     run = newest(server)
     assert run["name"].startswith("tfim chain 6 · rbm")
     assert (run["config"]["observables"], run["config"]["observe_every"]) == (["structure_factor"], 7)
-    assert field(page, "Name").input_value() == ""
+    expect(field(page, "Name")).to_have_value("")
     done = server.wait(run["id"], lambda r: r["state"] in ("done", "failed"))
     assert list(done["result"]["observables"]) == ["structure_factor"]
 

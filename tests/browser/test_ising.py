@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import PATIENCE_MS, OpenPage
+from tests.browser.conftest import PATIENCE_MS, OpenPage, wait_until_it_fits
 
 RUNNING = "window.__ising && __ising.frames > 3"
 
@@ -98,7 +98,7 @@ def test_hysteresis_plot_can_be_chosen(open_page: OpenPage) -> None:
 def test_on_a_phone_the_sliders_stand_under_the_lattice(open_page: OpenPage) -> None:
     page = open_page("/ising", width=400, height=800)
     wait(page, RUNNING)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wait_until_it_fits(page)
     lattice = page.locator("canvas.lattice").bounding_box()
     slider = page.get_by_role("slider", name="Temperature").bounding_box()
     assert lattice is not None

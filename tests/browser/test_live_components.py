@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browser.conftest import PATIENCE_MS, OpenPage
+from tests.browser.conftest import PATIENCE_MS, OpenPage, wait_until_it_fits
 
 
 class FeedPage:
@@ -236,4 +236,4 @@ def test_a_chart_that_cannot_be_loaded_says_so_and_tries_again(
 def test_nothing_is_wider_than_the_window(open_page: OpenPage, width: int) -> None:
     page = open_page("/?runs=a", width=width)
     wait(page, f"{CHART.format('energy')}.draws > 0")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wait_until_it_fits(page)

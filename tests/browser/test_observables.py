@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import TINY, OpenPage, Server
+from tests.browser.conftest import TINY, OpenPage, Server, wait_until_it_fits
 from tests.browser.test_runs import listed
 
 FIGURE = "[...(window.__figures || [])].find(figure => figure.heading.textContent.startsWith('{}'))"
@@ -51,7 +51,7 @@ def test_each_observable_has_its_figure(open_page: OpenPage, planar: dict[str, A
     # The live scalar has its error as a band.
     live = "[...__charts].find(chart => chart.model.metric === 'magnetisation')"
     page.wait_for_function(f"{live}?.plot.data?.some(trace => trace.fill === 'toself')")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wait_until_it_fits(page)
 
 
 def test_energy_against_variance_ends_in_a_number_or_a_reason(open_page: OpenPage, planar: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenPage, Server
+from tests.browser.conftest import OpenPage, Server, wait_until_it_fits
 
 FIGURES = (
     "window.__figures && [...window.__figures].filter(figure => figure.draws > 0 && figure.model.figure.data).length"
@@ -32,16 +32,11 @@ def choose(page: Page, widget: str, option: str) -> None:
     page.locator("li", has_text=re.compile(f"^{re.escape(option)}$")).click()
 
 
-def total(page: Page) -> int:
-    """How many rows pass the filters, from the foot of the table."""
-    found = page.get_by_text(re.compile(r"^\d+–\d+ of ")).inner_text()
-    return int(re.sub(r"\D", "", found.split(" of ")[1]))
-
-
 def test_search_filter_turn_pages_and_sort(open_page: OpenPage, server: Server) -> None:
     page = open_page("/references")
     expect(lines(page)).to_have_count(12)
-    assert total(page) == server.call("GET", "/api/references?limit=1")["total"]
+    total = server.call("GET", "/api/references?limit=1")["total"]
+    page.get_by_text(re.compile(rf"^1–12 of {total}$")).wait_for()
     page.get_by_role("button", name="Next page").click()
     page.get_by_text(re.compile(r"^13–24 of ")).wait_for()
     page.get_by_placeholder("Search").fill("qmc heisenberg")
@@ -84,7 +79,7 @@ def test_the_shipped_dmrg_series_is_drawn_with_its_fits(open_page: OpenPage) -> 
     page.wait_for_function(f"{FIGURES} === 2")
     page.get_by_text("not a rigorous bound").last.wait_for()
     bands = "figure => figure.plot._fullLayout.shapes.some(shape => shape.type === 'rect')"
-    assert page.evaluate(f"[...window.__figures].filter(figure => figure.draws).every({bands})")
+    page.wait_for_function(f"[...window.__figures].filter(figure => figure.draws).every({bands})")
     page.get_by_role("button", name="Log", exact=True).click()
     page.wait_for_function("[...window.__figures].some(f => f.plot._fullLayout?.xaxis.type === 'log')")
 
@@ -192,7 +187,7 @@ def test_no_horizontal_overflow(open_page: OpenPage, width: int) -> None:
     page = open_page("/references?q=tfim%7Csquare%7C6x6%7CPP%7CJ%3D1%2Ch%3D3", width=width)
     lines(page).filter(has_text="DMRG extrapolated").first.click()
     page.wait_for_function(f"{FIGURES} === 2")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wait_until_it_fits(page)
     if width < 900:
         page.get_by_role("button", name="Look up, compute").click()
         expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()

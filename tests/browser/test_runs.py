@@ -1,5 +1,6 @@
 """The main job in a real browser: launch, watch, compare, change, share."""
 
+import json
 import re
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from frontend.figures.rows import AT_FIRST
-from tests.browser.conftest import TINY, OpenPage, Server
+from tests.browser.conftest import TINY, OpenPage, Server, wait_until_it_fits
 
 FEED = "(id => { const run = window.__feed && window.__feed.runs.get(id); return run ? run.n : 0 })"
 
@@ -92,7 +93,7 @@ def test_fields_are_checked_as_one_types_and_keep_what_was_typed(open_page: Open
     type_in(page, "Length", "8")
     wait_for_size(page, 8)
     expect(page.get_by_role("button", name="Launch")).to_be_enabled()
-    assert field(page, "Length").input_value() == "8"
+    expect(field(page, "Length")).to_have_value("8")
     assert server.call("GET", "/api/runs")["total"] == before
 
 
@@ -101,11 +102,11 @@ def test_a_link_restores_the_view_and_the_view_writes_the_link(open_page: OpenPa
     page.wait_for_function(f"{FEED}('{tiny['id']}') === 30")
     for name in ("Sampling", "Time"):
         expect(page.get_by_role("button", name=name, exact=True)).to_have_attribute("aria-pressed", "true")
-    colours = page.evaluate("[...window.__charts].map(chart => chart.model.colours)")
-    assert colours
-    assert all(c == {tiny["id"]: 3} for c in colours)
-    assert page.evaluate(
-        "[...window.__charts].every(chart => chart.model.x_mode === 'time' && chart.model.smoothing === 0.5)"
+    # Each chart gets its options in a message of its own.
+    colours = json.dumps({tiny["id"]: 3})
+    page.wait_for_function(
+        "window.__charts.size > 0 && [...window.__charts].every(chart => chart.model.x_mode === 'time'"
+        f" && chart.model.smoothing === 0.5 && JSON.stringify(chart.model.colours) === JSON.stringify({colours}))"
     )
     page.get_by_role("button", name="Samples", exact=True).click()
     page.wait_for_function("location.search.includes('x=samples')")
@@ -118,7 +119,7 @@ def test_a_link_restores_the_view_and_the_view_writes_the_link(open_page: OpenPa
 def test_no_horizontal_overflow(open_page: OpenPage, tiny: dict[str, Any], width: int) -> None:
     page = open_page(f"/?runs={tiny['id'][:8]}", width=width)
     page.wait_for_function("window.__charts && [...window.__charts].some(chart => chart.draws > 0)")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wait_until_it_fits(page)
     expect(page.get_by_role("button", name="Launch")).to_be_visible(visible=width > 900)
     if width < 900:
         page.get_by_role("button", name="Open drawer").click()
@@ -183,6 +184,7 @@ def test_rename_clone_compare_archive_delete(open_page: OpenPage, server: Server
 
     server.call("PATCH", f"/api/runs/{clone['id']}", {"name": "the clone"})
     cell(page, "the clone", "name").click()
+    page.wait_for_function(f"location.search.includes('run={clone['id'][:8]}')")  # the buttons are its own now
     page.get_by_role("button", name="Archive", exact=True).click()
     expect(listed(page, "the clone")).to_have_count(0)
     page.get_by_label("Archived").check()
@@ -226,6 +228,7 @@ def test_columns_are_remembered(open_page: OpenPage, tiny: dict[str, Any]) -> No
     page.get_by_role("checkbox", name="Model").uncheck()
     model = page.get_by_role("columnheader", name="Model")
     expect(model).to_be_hidden()
+    page.wait_for_function("(localStorage.getItem('spinscope:columns') || '').length > 0")
     page.reload()
     cell(page, "tiny", "name").wait_for()
     expect(page.get_by_role("columnheader", name="Ansatz")).to_be_visible()
