@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from frontend.figures import text
 from tests.browser.conftest import OpenPage, Server, wait_until_it_fits
 
 FIGURES = (
@@ -36,7 +37,7 @@ def test_search_filter_turn_pages_and_sort(open_page: OpenPage, server: Server) 
     page = open_page("/references")
     expect(lines(page)).to_have_count(12)
     total = server.call("GET", "/api/references?limit=1")["total"]
-    page.get_by_text(re.compile(rf"^1–12 of {total}$")).wait_for()
+    page.get_by_text(f"1–12 of {text.count(total)}", exact=True).wait_for()
     page.get_by_role("button", name="Next page").click()
     page.get_by_text(re.compile(r"^13–24 of ")).wait_for()
     page.get_by_placeholder("Search").fill("qmc heisenberg")
