@@ -44,7 +44,7 @@ class FeedPage:
         self.process.terminate()
         self.process.wait(30)
 
-    def do(self, action: str, **values: int) -> None:
+    def do(self, action: str, **values: int | str) -> None:
         query = "&".join([f"do={action}", *(f"{k}={v}" for k, v in values.items())])
         urllib.request.urlopen(f"{self.url}/script?{query}", timeout=30).read()
 
@@ -195,7 +195,15 @@ def test_an_empty_chart_says_so(open_page: OpenPage) -> None:
     page = open_page("/?runs=")
     page.get_by_text("Select a run to see its curve.").first.wait_for()
     page.get_by_text("Select a run to see its spins.").first.wait_for()
-    assert page.evaluate("typeof Plotly") == "undefined", "4.8 MB come with the first chart that draws"
+    assert page.evaluate("typeof Plotly") == "undefined", "4.8 MB come with the first chart of a run"
+
+
+def test_a_run_without_points_yet_gets_its_plotly_before_they_come(open_page: OpenPage, server: FeedPage) -> None:
+    page = open_page("/?runs=new")
+    wait(page, "typeof Plotly !== 'undefined'")
+    assert page.evaluate("[...__charts].every(chart => chart.draws === 0)")
+    server.do("grow", run="new", n=5)
+    wait(page, f"{CHART.format('energy')}.draws > 0")
 
 
 def test_a_window_that_changes_while_the_chart_is_loading(open_page: OpenPage, chromium: BrowserContext) -> None:

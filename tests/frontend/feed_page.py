@@ -82,7 +82,7 @@ class World:
 
     @classmethod
     def reset(cls) -> None:
-        cls.runs = {"a": Run("a", 0, 300), "b": Run("b", 1, 200), "long": Run("long", 2, 5000)}
+        cls.runs = {"a": Run("a", 0, 300), "b": Run("b", 1, 200), "long": Run("long", 2, 5000), "new": Run("new", 3, 0)}
 
 
 class Feed(WebSocketHandler):
@@ -142,7 +142,7 @@ class Script(RequestHandler):
     def get(self) -> None:
         action = self.get_argument("do")
         if action == "grow":
-            World.runs["a"].grow(int(self.get_argument("n", "10")))
+            World.runs[self.get_argument("run", "a")].grow(int(self.get_argument("n", "10")))
         elif action == "rewind":
             World.runs["a"].rewind(int(self.get_argument("step")))
             World.runs["a"].grow(int(self.get_argument("n", "5")))

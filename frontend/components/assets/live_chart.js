@@ -3,6 +3,7 @@
 import { AGAIN_MS, chartStyle, drawPlot, nameButtons, saveButtons } from "./chart_frame.js";
 import { getFeed } from "./feed.js";
 import { buildLayout, buildTraces, describe, emptyText, fileName } from "./figure.js";
+import { loadPlotly } from "./plotly.js";
 import { onTheme, themeColours } from "./theme.js";
 
 const OPTIONS = ["heading", "runs", "colours", "metric", "per_site", "x_mode", "x_log", "y_log", "smoothing", "band",
@@ -102,6 +103,10 @@ class LiveChart {
     if (!this.visible || document.hidden || !this.plot.isConnected || this.removed) return;
     this.dirty = false;
     const options = this.options();
+    if (options.runs.length && !this.expects) {
+      this.expects = true; // before the first points: they would wait for seconds until the script has been read
+      loadPlotly(this.model.plotly).catch(() => {}); // told by the drawing that needs it
+    }
     const tables = options.runs.map((id) => this.feed.runs.get(id)).filter(Boolean);
     const theme = themeColours();
     const { traces, points, drawn, last } = buildTraces(tables, options, theme);

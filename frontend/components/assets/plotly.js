@@ -1,4 +1,4 @@
-// Plotly comes with the first chart that has something to draw: its 4.8 MB would hold up every page.
+// Plotly comes with the first chart that draws or will draw: its 4.8 MB would hold up every page.
 
 /** Plotly; asked for once a page, and again after a failure. Rejects where it cannot be fetched. */
 export function loadPlotly(url) {
