@@ -99,7 +99,7 @@ def estimate(answer: Mapping[str, Any], method: str) -> str:
     if answer.get("method") == "dmrg":
         instead = _refused(exact.get("reason")) if method == "auto" and not exact.get("feasible") else ""
         return instead + _dmrg(dmrg)
-    return _exact(exact, bool(answer.get("closed_form")) and method == "auto")
+    return _exact(exact, bool(answer.get("closed_form")))  # "exact" takes a closed form too where one is known
 
 
 def feasible(answer: Mapping[str, Any]) -> bool:
@@ -117,8 +117,6 @@ def _exact(cost: Mapping[str, Any], closed: bool) -> str:
         return _refused(cost.get("reason") or "Exact diagonalisation is not possible here.")
     if closed:
         return "<div class='line'><b>Closed form</b>: no time at all.</div>"
-    if not cost.get("dim"):
-        return "<div class='line'><b>Exact diagonalisation</b>; a closed form is known too.</div>"
     return (
         f"<div class='line'><b>Exact diagonalisation</b>: about <b>{text.duration(cost.get('seconds'))}</b>, "
         f"{text.memory(cost.get('bytes'))}.</div><div class='line quiet'>{text.count(cost.get('dim'))} states in the "

@@ -149,14 +149,17 @@ def test_a_run_hands_its_system_over_and_an_exact_computation_arrives(open_page:
     expect(page.get_by_role("textbox", name=re.compile("^h "))).to_have_value("0.7")
     choose(page, "Method", "exact")
     page.get_by_role("textbox", name=re.compile("^Levels")).fill("2")
-    page.get_by_text(re.compile("closed form is known")).wait_for()
+    page.get_by_text("Closed form: no time at all").wait_for()
     page.get_by_role("button", name="Start", exact=True).click()
     expect(lines(page, "Computations").first).to_contain_text("done")
     page.get_by_text("Level 1", exact=True).wait_for()
     job = server.call("GET", "/api/runs?kind=exact&limit=1")["runs"][0]
     assert len(job["result"]["levels"]) == 2
     page.get_by_role("button", name="Show in the table").last.click()
-    lines(page).filter(has_text="exact diagonalisation").first.wait_for()
+    system = "TFIM, chain 10 periodic, h = 0.7"
+    expect(page.get_by_role("button", name="Show all systems again")).to_contain_text(system)
+    expect(lines(page).filter(has_not_text=system)).to_have_count(0)
+    expect(lines(page).filter(has_text="analytic").nth(3)).to_be_visible()  # two levels shipped, two computed here
 
 
 def test_dmrg_shows_its_sweeps_live_and_its_series(open_page: OpenPage, server: Server) -> None:

@@ -156,7 +156,8 @@ def test_an_estimate_names_the_method_time_and_memory() -> None:
     assert "Exact diagonalisation" in said
     assert "0.3 s" in said
     assert "4.1 MB" in said
-    assert "Closed form" in lookup.estimate({"method": "exact", "closed_form": True, "exact": EXACT}, "auto")
+    for method in ("auto", "exact"):
+        assert "Closed form" in lookup.estimate({"method": "exact", "closed_form": True, "exact": EXACT}, method)
 
 
 def test_an_estimate_says_why_auto_takes_dmrg() -> None:
