@@ -201,9 +201,8 @@ def test_an_empty_chart_says_so(open_page: OpenPage) -> None:
 def test_a_run_without_points_yet_gets_its_plotly_before_they_come(open_page: OpenPage, server: FeedPage) -> None:
     page = open_page("/?runs=new")
     wait(page, "typeof Plotly !== 'undefined'")
-    assert page.evaluate("[...__charts].every(chart => chart.draws === 0)")
     server.do("grow", run="new", n=5)
-    wait(page, f"{CHART.format('energy')}.draws > 0")
+    wait(page, f"{CHART.format('energy')}.plot.data?.some(trace => trace.meta === 'new' && trace.x.length === 5)")
 
 
 def test_a_window_that_changes_while_the_chart_is_loading(open_page: OpenPage, chromium: BrowserContext) -> None:
