@@ -37,7 +37,21 @@ def component(cls: type[T]) -> type[T]:
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     traced = [f.name for f in fields if f.type is Coupling or f.metadata.get("traced")]
     static = [f.name for f in fields if f.name not in traced]
-    return jax.tree_util.register_dataclass(cls, data_fields=traced, meta_fields=static)
+
+    def flatten(instance: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return tuple(getattr(instance, name) for name in traced), tuple(getattr(instance, name) for name in static)
+
+    def flatten_with_keys(instance: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        children, meta = flatten(instance)
+        return tuple((jax.tree_util.GetAttrKey(name), v) for name, v in zip(traced, children, strict=True)), meta
+
+    def unflatten(meta: tuple[Any, ...], children: Any) -> T:
+        return cls(**dict(zip(traced, children, strict=True)), **dict(zip(static, meta, strict=True)))
+
+    # `jax.tree_util.register_dataclass` will not do: jaxlib 0.10.2 takes the structures of two classes for equal if
+    # their static fields are, and `jax.jit` then now and then gives one of them the compiled function of the other.
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
 
 
 def _as_tuple(value: Any) -> Any:
