@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from backend import console_dmrg
+from backend.console_progress import Progress
 from backend.strict import dumps
 from nqs_core import checkpoint, driver, problem, warm_start
 from nqs_core.config import RunConfig
@@ -42,7 +41,7 @@ LANCZOS_SECONDS = 60.0  # a reference that would take longer is left to `spinsco
 
 
 def run(config: RunConfig, out: Path | None, checkpoint_file: Path | None = None, start: "Start | None" = None) -> None:
-    """Train and measure with a progress bar on standard error; a summary on standard output, the result in `out`.
+    """Train and measure with the progress on standard error; a summary on standard output, the result in `out`.
 
     Args:
         config: the run; what it names as `init_from` is in `start`.
@@ -96,17 +95,16 @@ def _train(
     result: dict[str, Any] = {}
     params = warm_start.parameters(built, start.trained) if start else None
     state = driver.init(built, config.seed, params)
-    with tqdm(total=config.n_steps, unit="step", desc="compiling", disable=None, dynamic_ncols=True) as bar:
+    with Progress(config.n_steps) as progress:
         for event, after in driver.run(built, state):
             state = after
             if isinstance(event, MetricsEvent) and event.phase == "train":
                 energy = event.scalars["energy"]
-                bar.update(event.step - bar.n)
                 error = relative_error(energy, known)
                 shown = "" if error is None else f", relative error {error:.1e}"
-                bar.set_postfix_str(f"E/N = {energy / built.n_sites:.6f}{shown}", refresh=False)
+                progress.step(event.step, f"E/N = {energy / built.n_sites:.6f}{shown}")
             elif isinstance(event, StateEvent):
-                bar.set_description(WORDS.get(event.phase or event.state, "working"))
+                progress.phase(WORDS.get(event.phase or event.state, "working"))
                 result = event.result or result
     return result, state
 

@@ -61,6 +61,7 @@ def test_a_run_from_a_terminal(tiny: Path, tmp_path: Path) -> None:
     done = command("run", tiny, "--out", out, "--seed", 7)
     assert done.returncode == 0, done.stderr
     assert "relative error" in done.stdout
+    assert done.stderr.splitlines()[-4:] == ["compiling", "training", "measuring", "done"]
     result = json.loads(out.read_text())
     assert set(result) >= KEYS
     assert result["config"]["seed"] == 7
