@@ -87,7 +87,7 @@ class Actions:
         self.bar = layout.flow(
             self.stop, self.resume, self.clone, self.start, self.again, self.reference, self.edit, self.archive,
             self.delete, self.link, self.export,
-            margin=(0, 6),
+            margin=(0, 6), visible=False,
         )  # fmt: skip
 
     def dialogs(self) -> list[Any]:

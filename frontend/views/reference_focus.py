@@ -101,14 +101,15 @@ class FocusPanel:
 
     def draw(self) -> None:
         row, view = self.row, self._view
-        self.grid.visible = row is not None
         if row is None:
+            self.grid.visible = False
             self.series.show(None)
             return
         self.title.text = words.system(row)
         self.detail.object = reference_details.reference(row, view.scale, view.units)
         self.delete.visible = row.get("origin") not in (None, "shipped")
         self.compute.visible = self.add.visible = words.config(row) is not None
+        self.grid.visible = True  # after them: buttons that come or go would move the others from under the mouse
         level = self.level()
         columns = [c for c in rows.columns(view.scale) if c["key"] in KEPT]
         self.same.param.update(

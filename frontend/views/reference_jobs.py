@@ -80,9 +80,9 @@ class JobsPanel:
             columns=rows.job_columns(scale), rows=listed, selected=job["id"] if job else "", visible=bool(listed)
         )
         self.empty.visible = not listed
-        self.focus.visible = job is not None
         self._follow()
         if job is None:
+            self.focus.visible = False
             self._load.cancel()
             self.series.show(None)
             return
@@ -94,6 +94,7 @@ class JobsPanel:
         self.delete.disabled = active
         kept = job.get("state") == "done" or (job.get("state") == "stopped" and bool(job.get("step")))
         self.to_table.visible = bool(job.get("system_key")) and kept
+        self.focus.visible = True  # last: buttons that come or go would move the others from under the mouse
         self._load(job)
 
     def _follow(self) -> None:
