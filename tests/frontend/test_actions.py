@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from frontend.client import Client
+from frontend.client import Client, Run
 from frontend.state import Hub, View
 from frontend.views.actions import Actions
 
-RUN = {"id": "3f2a9100", "name": "tiny", "state": "done", "step": 30, "checkpoint_step": 30}
+RUN: Run = {"id": "3f2a9100", "name": "tiny", "state": "done", "step": 30, "checkpoint_step": 30}
 
 
 async def nothing(run: Any) -> None:
