@@ -1,13 +1,14 @@
-"""What a page shows: the shared copy of the runs table, and one visitor's choices with their place in the URL."""
+"""What a page shows: the shared copy of the runs table, and one visitor's choices."""
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import param
 
+from frontend.address import Choices
 from frontend.client import ApiError, Client, Run, Unreachable
 
 POLL_SECONDS = 1.0
@@ -149,8 +150,8 @@ def free_slot(taken: Collection[int]) -> int:
     return slot
 
 
-class View(param.Parameterized):
-    """One visitor's choices. Everything here is in the URL, so that a link shows the same picture."""
+class View(Choices):
+    """One visitor's choices: runs, what is drawn of them, and how."""
 
     runs = param.String(default="", doc="Selected runs and their colours as text for the URL.")
     focus = param.String(default="", doc="Short id of the run whose details are shown.")
@@ -164,7 +165,7 @@ class View(param.Parameterized):
     selected = param.Dict(default={}, doc="Run id -> colour index, in the order of selection.")
     focused = param.String(default="", doc="Full id of the focused run.")
 
-    URL: Mapping[str, str] = {
+    URL: ClassVar[Mapping[str, str]] = {
         "runs": "runs",
         "focus": "run",
         "x": "x",

@@ -1,26 +1,22 @@
 """One visitor's choices on the page of the references, and the computations that all visitors see."""
 
-import re
 import time
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from typing import Any, ClassVar
 
 import param
 
+from frontend.address import Choices
 from frontend.client import ApiError, Client, Run
 from frontend.state import resolve_id, short_id
 
 PAGE_ROWS = 12
 FACETS = ("hamiltonian", "lattice", "method", "bound", "origin")
 FRESH_SECONDS = 0.9
-# Parameter -> its name in the address.
-NAMES = ("tab", *FACETS, "only", "sort", "page", "row", "key", "job", "scale", "units", "x", "log", "near", "compute")
-URL: Mapping[str, str] = {"search": "q"} | {name: name for name in (*NAMES, "system")}
 
 
-class ReferencesView(param.Parameterized):
-    """Everything here is in the URL, so that a link shows the same rows, the same numbers and the same plots."""
+class ReferencesView(Choices):
+    """One visitor's choices: rows, numbers and plots."""
 
     tab = param.Selector(default="table", objects=["table", "jobs"])
     search = param.String(default="", doc="Words that a row must contain.")
@@ -43,44 +39,13 @@ class ReferencesView(param.Parameterized):
     compute = param.String(default="", doc="Id of a run whose system fills the form.")
     system = param.String(default="", doc="JSON of a system that fills the form.")
 
-    def __init__(self, **params: Any) -> None:
-        super().__init__(**params)
-        self._reading = False
-
-    def follow(self, location: Any) -> None:
-        """Take the choices from the page's address, and write every later one there; defaults are left out.
-
-        Texts are taken as they stand: Panel's own way turns a search for 16 into a number.
-        """
-        self.read(location.search)
-        self.param.watch(lambda *events: self._write(location), list(URL))
-        location.param.watch(lambda event: self.read(event.new), "search")
-
-    def read(self, search: str) -> None:
-        """Show what an address says; what it leaves out takes its default, what is broken is ignored."""
-        given = dict(parse_qsl((search or "").removeprefix("?")))
-        self._reading = True
-        try:
-            found: dict[str, Any] = {name: self.param[name].default for name in URL}
-            for name, short in URL.items():
-                kind = type(found[name])
-                words = given.get(short, "")
-                value: Any = words == "1" if kind is bool else words
-                if kind is int:
-                    value = int(words) if re.fullmatch(r"[1-9][0-9]{0,5}", words) else None
-                if words and value is not None and value in getattr(self.param[name], "objects", [value]):
-                    found[name] = value
-            self.param.update(**found)
-        finally:
-            self._reading = False
-
-    def _write(self, location: Any) -> None:
-        if self._reading:
-            return
-        said = {short: getattr(self, name) for name, short in URL.items()}
-        kept = {short: said[short] for name, short in URL.items() if said[short] != self.param[name].default}
-        words = urlencode({k: "1" if v is True else v for k, v in kept.items()})
-        location.search = f"?{words}" if words else ""
+    URL: ClassVar[Mapping[str, str]] = {"search": "q"} | {
+        name: name
+        for name in (
+            "tab", *FACETS, "only", "sort", "page", "row", "key", "job", "scale", "units", "x", "log", "near",
+            "compute", "system",
+        )
+    }  # fmt: skip
 
     def query(self) -> dict[str, Any]:
         """What the API is asked for: filters, order and page."""

@@ -42,7 +42,7 @@ class RunsPage:
         self.main = pn.Column(self.banner, sizing_mode="stretch_width", margin=6)
         self.page = theme.page("/", [self.main], header=[self.status, self.browser])
         if pn.state.location is not None:
-            pn.state.location.sync(self.view, dict(View.URL))
+            self.view.follow(pn.state.location)
         if hub.catalog is not None:
             self._build()
         pn.state.onload(self._start)

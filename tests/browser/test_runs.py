@@ -113,6 +113,8 @@ def test_a_link_restores_the_view_and_the_view_writes_the_link(open_page: OpenPa
     page.get_by_role("button", name="Energy", exact=True).click()
     page.wait_for_function("[...window.__charts].some(chart => chart.model.metric === 'energy')")
     expect(page.get_by_role("button", name="E", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.go_back()  # out of the page at once, whatever was chosen in it
+    assert page.url == "about:blank"
 
 
 @pytest.mark.parametrize("width", [400, 1440])

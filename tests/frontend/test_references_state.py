@@ -3,19 +3,13 @@
 from typing import Any
 
 import httpx
-import param
 import pytest
 
 from frontend.client import Client
 from frontend.views.reference_own import ComputeFields, OwnFields
-from frontend.views.reference_state import URL, Jobs, ReferencesView
+from frontend.views.reference_state import Jobs, ReferencesView
 from tests.asynchronous import finish
-
-
-class Location(param.Parameterized):
-    """What Panel knows of the address."""
-
-    search = param.String(default="")
+from tests.frontend.test_address import Location
 
 
 def test_a_link_restores_every_choice() -> None:
@@ -29,7 +23,9 @@ def test_a_link_restores_every_choice() -> None:
     view.param.update(**chosen)
     other = ReferencesView()
     other.read(location.search)
-    assert {name: getattr(other, name) for name in URL} == {name: getattr(view, name) for name in URL}
+    assert {name: getattr(other, name) for name in ReferencesView.URL} == {
+        name: getattr(view, name) for name in ReferencesView.URL
+    }
     assert {name: getattr(other, name) for name in chosen} == chosen
 
 

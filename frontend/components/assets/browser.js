@@ -27,6 +27,10 @@ function write(kind, values) {
   }
 }
 
+// Panel makes a step of the history of every choice but does not follow the visitor back: Back would do nothing, as often
+// as something was chosen. So it leaves the page, as on pages that are not Panel's.
+history.pushState = history.replaceState.bind(history);
+
 export function render({ model, el }) {
   el.style.display = "none";
   model.on("local", () => {
