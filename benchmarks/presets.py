@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -48,6 +49,7 @@ def measure(names: Iterable[str] = TARGETS) -> tuple[list[Row], dict[str, Any]]:
         for seed in SEEDS:
             result, wall = _run(presets[name]["config"], seed)
             error = result["relative_error"]
+            sys.stderr.write(f"{name}, seed {seed}: relative error {error:+.1e} in {wall:.0f} s\n")  # all take minutes
             sigmas = (result["energy"] - result["reference"]["energy"]) / result["energy_error"]
             holds = abs(error) < tolerance and sigmas > -SIGMAS and result["n_steps"] <= steps
             holds = holds and (seconds is None or wall < seconds)
