@@ -117,6 +117,28 @@ def test_a_link_restores_the_view_and_the_view_writes_the_link(open_page: OpenPa
     assert page.url == "about:blank"
 
 
+def test_a_row_that_moves_while_it_is_pressed_is_chosen(open_page: OpenPage, server: Server) -> None:
+    def launch(name: str) -> str:
+        return server.call("POST", "/api/runs", {**TINY, "name": name, "n_steps": 2})["id"]
+
+    shown, pressed = launch("shown"), launch("pressed")
+    for run in (shown, pressed):
+        server.wait(run, lambda r: r["state"] == "done")
+    page = open_page(f"/?runs={shown[:8]}&run={shown[:8]}")
+    page.get_by_role("heading", name="shown").wait_for()
+    cell(page, "pressed", "model").hover()
+    page.mouse.down()
+    third = launch("on top")
+    server.call("PATCH", f"/api/runs/{shown}", {"name": "renamed"})
+    page.get_by_role("heading", name="renamed").wait_for()  # so the table knows of both
+    page.mouse.up()
+    page.wait_for_function(f"location.search.includes('run={pressed[:8]}')")
+    cell(page, "on top", "name").wait_for()
+    server.wait(third, lambda r: r["state"] == "done")
+    for run in (shown, pressed, third):
+        server.call("DELETE", f"/api/runs/{run}")
+
+
 @pytest.mark.parametrize("width", [400, 1440])
 def test_no_horizontal_overflow(open_page: OpenPage, tiny: dict[str, Any], width: int) -> None:
     page = open_page(f"/?runs={tiny['id'][:8]}", width=width)

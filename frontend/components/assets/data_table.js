@@ -31,6 +31,9 @@ const STYLE = `
     th > span, th > button { padding-block: 7px; } td { white-space: normal; height: 46px; line-height: 1.3; } td.right { white-space: nowrap; }
     .sub { display: block; } }`;
 
+const ENDS = ["pointerup", "pointercancel", "blur"];
+const CLICK_MS = 50; // a touch becomes a click a little after it has ended
+
 class DataTable {
   constructor(model, el) {
     this.model = model;
@@ -46,15 +49,37 @@ class DataTable {
     el.append(style, this.frame);
     this.body.addEventListener("click", (event) => this.onClick(event));
     this.body.addEventListener("keydown", (event) => this.onKey(event));
+    this.held = null;
+    this.body.addEventListener("pointerdown", () => this.hold());
     for (const name of ["columns", "label"]) model.on(name, () => this.drawHead());
     model.on("sort", () => this.markSort());
-    model.on("rows", () => this.take());
-    model.on("columns", () => this.drawBody());
+    model.on("rows", () => this.whenFree(() => this.take()));
+    model.on("columns", () => this.whenFree(() => this.drawBody()));
     model.on("selected", () => this.mark());
-    model.on("msg:custom", (message) => this.patch(message));
+    model.on("msg:custom", (message) => this.whenFree(() => this.patch(message)));
     this.drawHead();
     this.take();
     model.send_msg({ drawn: true });
+  }
+
+  // What is pressed stays until it is let go: a browser has no click for what was replaced in between.
+  hold() {
+    if (this.held) return;
+    this.held = [];
+    const release = () => {
+      for (const name of ENDS) removeEventListener(name, release);
+      setTimeout(() => {
+        const held = this.held;
+        this.held = null;
+        for (const draw of held) draw();
+      }, CLICK_MS);
+    };
+    for (const name of ENDS) addEventListener(name, release);
+  }
+
+  whenFree(draw) {
+    if (this.held) this.held.push(draw);
+    else draw();
   }
 
   drawHead() {
