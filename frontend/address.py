@@ -21,13 +21,13 @@ class Choices(param.Parameterized):
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
-        self._reading = self._telling = False
+        self._busy = False  # reading or telling: neither causes the other
 
     def follow(self, location: Any) -> None:
         """Take the choices from the page's address, and write every later one there; defaults are left out."""
         self.read(location.search)
         self.param.watch(lambda *events: self._tell(location), list(self.URL))
-        location.param.watch(lambda event: None if self._telling else self.read(event.new), "search")
+        location.param.watch(lambda event: None if self._busy else self.read(event.new), "search")
 
     def read(self, search: str) -> None:
         """Show what an address says; what it leaves out takes its default, what is broken is ignored."""
@@ -37,29 +37,29 @@ class Choices(param.Parameterized):
             parameter = self.param[name]
             value = _value(given.get(short, ""), type(parameter.default))
             found[name] = value if _is_allowed(parameter, value) else parameter.default
-        self._reading = True
+        self._busy = True
         try:
             self.param.update(**found)
         finally:
-            self._reading = False
+            self._busy = False
 
     def _tell(self, location: Any) -> None:
-        if self._reading:
+        if self._busy:
             return
         said = {name: getattr(self, name) for name in self.URL}
         kept = {self.URL[name]: value for name, value in said.items() if value != self.param[name].default}
-        words = urlencode({short: "1" if value is True else value for short, value in kept.items()})
-        self._telling = True
+        words = urlencode({k: int(value) if isinstance(value, bool) else value for k, value in kept.items()})
+        self._busy = True
         try:
             location.search = f"?{words}" if words else ""
         finally:
-            self._telling = False
+            self._busy = False
 
 
 def _value(words: str, kind: type) -> Any:
     """None where there is no value of this kind."""
     if kind is bool:
-        return words == "1"
+        return {"0": False, "1": True}.get(words)
     if kind in (int, float):
         pattern = r"\d{1,6}" if kind is int else r"\d{1,6}(\.\d{1,17})?"
         return kind(words) if re.fullmatch(pattern, words, re.ASCII) else None
