@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend import store
+from backend import private, store
 from backend.engine import FENCED, Key, Local
 from backend.engine.local import find_slots
 from backend.settings import Settings
@@ -130,6 +130,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     settings = Settings.from_env()
+    private.tighten(settings)
     engine = store.open_engine(settings.db_url)
     slots, device = find_slots(settings.slots)
     agent = Agent(settings, engine, Local(settings, slots), device)

@@ -1,6 +1,7 @@
 """The command `spinscope`. Heavy imports wait until a command needs them, so that --help is quick."""
 
 import argparse
+import contextlib
 import os
 import secrets
 import sys
@@ -46,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=_port, help="0 picks a free one; default: 8000")
     serve.add_argument("--data-dir", type=Path, help=folder)
     serve.add_argument("--allowed-host", action="append", metavar="NAME", help="further host name of this server")
-    serve.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    serve.add_argument(
+        "--no-browser", action="store_true", help="do not open a browser; where a token is needed, none is opened"
+    )
     serve.set_defaults(command=_serve)
 
     run = commands.add_parser("run", help="run one configuration here, without a server")
@@ -258,7 +261,12 @@ def _out(content: bytes) -> None:
 
 def _prepare_jax() -> None:
     """JAX reads this when it is imported."""
-    for name, value in {**_settings().computing(), "TF_CPP_MIN_LOG_LEVEL": "2"}.items():
+    settings = _settings()
+    with contextlib.suppress(OSError):  # a cache that cannot be written is none
+        settings.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(0o700, exist_ok=True)
+        settings.data_dir.joinpath("jax-cache").mkdir(0o700, exist_ok=True)
+    for name, value in {**settings.computing(), "TF_CPP_MIN_LOG_LEVEL": "2"}.items():
         os.environ.setdefault(name, value)
 
 

@@ -4,10 +4,10 @@ import asyncio
 import hmac
 import ipaddress
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -47,6 +47,11 @@ def hostname(netloc: str) -> str:
     if netloc.startswith("["):
         return netloc[: netloc.find("]") + 1]
     return netloc.rsplit(":", 1)[0] if ":" in netloc else netloc
+
+
+def cookie_name(port: int) -> str:
+    """The name of the cookie that holds the token."""
+    return f"spinscope_token_{port}"
 
 
 def is_loopback(host: str) -> bool:
@@ -96,16 +101,17 @@ class Guard:
         self.hosts = {*LOOPBACK, *(hostname(name) for name in allowed_hosts)}
         self.any_address = any_address
         self.token = token
-        self.cookie = f"spinscope_token_{port}"
+        self.cookie = cookie_name(port)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        scope, tokens = _without_token(scope)
         try:
             self._check_host(headers)
-            entry = self._check_token(scope, headers)
+            entry = self._check_token(scope, headers, tokens)
             if scope["type"] == "websocket" or scope["method"] not in SAFE:
                 self._check_origin(headers)
                 if scope["type"] == "http":
@@ -125,38 +131,34 @@ class Guard:
         name = ascii(host[:60])
         raise Refused(421, f"host {name} is not served here; start the server with --allowed-host and this name")
 
-    def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
+    def _check_token(self, scope: Scope, headers: Headers, tokens: list[str]) -> Response | None:
         """Nothing, or the redirect that turns the token of a printed address into a cookie."""
         if self.token is None:
             return None
+        # A plus sign means itself in an address that was put together by hand, a space in one that a form made.
+        named = any(self._matches(unquote(token)) or self._matches(unquote_plus(token)) for token in tokens)
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._matches(bearer.strip()):
-            return None
-        if self._matches(self._cookie_value(headers)):
-            return None
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        if not any(name == "token" and self._matches(value) for name, value in query):
+        known = scheme.lower() == "bearer" and self._matches(bearer.strip())
+        if not (named or known or self._matches(self._cookie_value(headers))):
             raise Refused(401, "this server needs its token; open the address that it printed when it started")
-        if scope["type"] == "websocket" or scope["method"] != "GET" or scope["path"].startswith("/api/"):
+        if not tokens or scope["type"] == "websocket" or scope["method"] != "GET" or scope["path"].startswith("/api/"):
             return None
-        rest = urlencode([(name, value) for name, value in query if name != "token"])
         # A leading double slash would send the browser to another host.
         path = "/" + scope.get("raw_path", b"/").decode("latin-1").split("?")[0].lstrip("/\\")
+        rest = scope["query_string"].decode("latin-1")
         answer = RedirectResponse(path + (f"?{rest}" if rest else ""), 303)
-        answer.set_cookie(self.cookie, self.token, max_age=COOKIE_SECONDS, httponly=True, samesite="lax")
+        if named:
+            secure, age = scope["scheme"] == "https", COOKIE_SECONDS
+            value = quote(self.token, safe="")
+            answer.set_cookie(self.cookie, value, max_age=age, httponly=True, samesite="lax", secure=secure)
         return answer
 
     def _matches(self, given: str) -> bool:
         return bool(given) and hmac.compare_digest(given.encode("utf-8", "replace"), (self.token or "").encode())
 
     def _cookie_value(self, headers: Headers) -> str:
-        cookies: SimpleCookie = SimpleCookie()
-        for line in headers.getlist("cookie"):
-            try:
-                cookies.load(line)
-            except CookieError:
-                continue
-        return cookies[self.cookie].value if self.cookie in cookies else ""
+        found = (cookie_parser(line).get(self.cookie) for line in headers.getlist("cookie"))
+        return unquote(next(filter(None, found), ""))
 
     def _check_origin(self, headers: Headers) -> None:
         origin = headers.get("origin")
@@ -164,6 +166,16 @@ class Guard:
             raise Refused(403, "a request that another web site sends (Origin) is refused")
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise Refused(403, "a request that another web site sends (Sec-Fetch-Site) is refused")
+
+
+def _without_token(scope: Scope) -> tuple[Scope, list[str]]:
+    """The request with no token in its query, which others log and pass on, and the tokens as they stood there."""
+    parts = scope["query_string"].decode("latin-1").split("&")
+    tokens = [part.partition("=")[2] for part in parts if unquote_plus(part.partition("=")[0]) == "token"]
+    if not tokens:
+        return scope, tokens
+    rest = "&".join(part for part in parts if unquote_plus(part.partition("=")[0]) != "token")
+    return {**scope, "query_string": rest.encode("latin-1")}, tokens
 
 
 async def _read_body(scope: Scope, headers: Headers, receive: Receive) -> Receive:

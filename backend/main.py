@@ -18,9 +18,9 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from backend import problems, references, store
+from backend import private, problems, references, store
 from backend.feed import Hub
-from backend.guard import Guard, is_loopback
+from backend.guard import Guard, cookie_name, is_loopback
 from backend.proxy import Proxy
 from backend.reference_service import Question
 from backend.routes import info, live, runs
@@ -66,7 +66,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     boot = uuid.uuid4().hex
     app.state.service = Service(settings, engine, boot)
     app.state.hub = Hub(engine, boot)
-    app.state.proxy = Proxy(f"127.0.0.1:{settings.ui_port or UI_PORT}")
+    address, cookie = f"127.0.0.1:{settings.ui_port or UI_PORT}", cookie_name(settings.port)
+    app.state.proxy = Proxy(address, secret=settings.ui_secret, kept_cookie=cookie)
     threading.Thread(target=_warm_up, args=(app.state.service,), daemon=True).start()
     tailer = asyncio.create_task(app.state.hub.run())
     try:
@@ -132,7 +133,12 @@ def server_config(app: FastAPI, **more: Any) -> uvicorn.Config:
 def main() -> None:
     """Serve until SIGTERM, on the supervisor's socket if there is one."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings.from_env()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs the address of every page that is passed on
+    try:
+        settings = Settings.from_env()
+    except ValueError as error:
+        raise SystemExit(f"spinscope: {error}") from None
+    private.tighten(settings)
     if not is_loopback(settings.host) and not settings.token:
         raise SystemExit(f"spinscope: {settings.host} can be reached by others: choose a token in SPINSCOPE_TOKEN")
     config = server_config(create_app(settings), host=settings.host, port=settings.port)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import websockets
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -19,8 +19,9 @@ HOP_BY_HOP = {
     "connection", "host", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers",
     "transfer-encoding", "upgrade",
 }  # fmt: skip
-# The guard has checked the origin; the UI process knows only its own address.
-CHECKED_HERE = {"origin", "sec-fetch-site"}
+# The guard has checked these; what the UI process hears of a visitor, Bokeh writes into the page.
+CHECKED_HERE = {"origin", "sec-fetch-site", "authorization", "referer"}
+SECRET_HEADER = "x-spinscope-secret"
 SET_HERE = {"date", "server"}
 PATIENCE = 60.0  # seconds a first page waits for a UI process that still starts
 CACHE_BYTES = 64_000_000
@@ -38,10 +39,14 @@ class Proxy:
 
     Args:
         address: host and port of the UI process.
+        secret: what the UI process asks for.
+        kept_cookie: a cookie that is not passed on.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, secret: str = "", kept_cookie: str = "") -> None:
         self.address = address
+        self.secret = secret
+        self.kept_cookie = kept_cookie
         self.patience = PATIENCE
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
         self.client = httpx.AsyncClient(base_url=f"http://{address}", timeout=60, limits=limits, trust_env=False)
@@ -81,7 +86,7 @@ class Proxy:
 
     async def _send(self, request: Request, target: str) -> httpx.Response:
         """The UI's answer; a page that comes before the UI process is up waits for it."""
-        headers = [(k, v) for k, v in request.headers.items() if k not in HOP_BY_HOP | CHECKED_HERE]
+        headers = self._headers(request)
         content = await request.body() if request.method == "POST" else None
         deadline = time.monotonic() + self.patience
         while True:
@@ -92,6 +97,14 @@ class Proxy:
                 if time.monotonic() > deadline or await request.is_disconnected():
                     raise
                 await asyncio.sleep(0.2)
+
+    def _headers(self, request: HTTPConnection) -> list[tuple[str, str]]:
+        """What the UI process hears of the browser's headers, and the secret."""
+        dropped = HOP_BY_HOP | CHECKED_HERE | {SECRET_HEADER, "cookie"}
+        headers = [(k, v) for k, v in request.headers.items() if k not in dropped]
+        cookies = [part.strip() for line in request.headers.getlist("cookie") for part in line.split(";")]
+        passed = "; ".join(part for part in cookies if part.partition("=")[0].strip() != self.kept_cookie)
+        return headers + ([("cookie", passed)] if passed else []) + [(SECRET_HEADER, self.secret)]
 
     async def _compress(self, target: str, upstream: httpx.Response, headers: dict[str, str]) -> Response:
         raw = await upstream.aread()
@@ -106,8 +119,7 @@ class Proxy:
         return Response(body, headers=headers)
 
     async def _websocket(self, browser: WebSocket) -> None:
-        skip = HOP_BY_HOP | CHECKED_HERE
-        headers = [(k, v) for k, v in browser.headers.items() if k not in skip and not k.startswith("sec-websocket")]
+        headers = [(k, v) for k, v in self._headers(browser) if not k.startswith("sec-websocket")]
         try:
             upstream = await websockets.connect(
                 f"ws://{self.address}{_target(browser.scope)}",

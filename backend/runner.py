@@ -22,6 +22,7 @@ from backend import store
 from backend.engine.base import FENCED
 from backend.engine.local import slot_environment
 from backend.jobs.base import Task, patiently
+from backend.private import UMASK
 from backend.settings import Settings
 from backend.sink import Sink, recover
 from backend.store.ingest import FencedError, Owner
@@ -105,7 +106,7 @@ def run(
 def _redirect(path: Path) -> None:
     """Everything that this process says goes to the run's log."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)
@@ -119,6 +120,7 @@ def main(argv: Sequence[str] | None = None, drive: Drive | None = None) -> int:
     parser.add_argument("--spare", action="store_true", help="wait for 'ID N SLOT' on standard input")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    os.umask(UMASK)
     terminator = Terminator()
     settings = Settings.from_env()
     prepare(settings)

@@ -5,12 +5,13 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend import private
 from backend.settings import Settings
 from backend.supervisor import ServeError, Supervisor
 
@@ -24,10 +25,11 @@ def serve(settings: Settings, *, browser: bool) -> int:
     Raises:
         ServeError: the port or the data folder is taken, or a process does not start.
     """
-    with _claim(settings.data_dir), _listen(settings.host, settings.port) as listener:
+    with _claim(settings), _listen(settings.host, settings.port) as listener:
         open_database(settings.db_url).dispose()  # one process brings the tables up to date, and says what is wrong
         port = listener.getsockname()[1]
-        settings = replace(settings, port=port, ui_port=settings.ui_port or _free_port())
+        secret = settings.ui_secret or secrets.token_urlsafe(32)
+        settings = replace(settings, port=port, ui_port=settings.ui_port or _free_port(), ui_secret=secret)
         return asyncio.run(Supervisor(settings, listener, browser).run())
 
 
@@ -51,10 +53,12 @@ def open_database(url: str) -> "Engine":
 
 
 @contextlib.contextmanager
-def _claim(folder: Path) -> Iterator[None]:
-    """Hold the data folder for this server alone."""
+def _claim(settings: Settings) -> Iterator[None]:
+    """Hold the data folder for this server alone, and let nobody else in."""
+    folder = settings.data_dir
     try:
-        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        private.tighten(settings)
+        (folder / "logs").mkdir(exist_ok=True)
         lock = (folder / "serve.lock").open("a+")
     except OSError as error:
         raise ServeError(f"cannot use the data folder {folder}: {error.strerror or error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ VARIABLES = {
     "ui_port": "SPINSCOPE_UI_PORT",
     "allowed_hosts": "SPINSCOPE_ALLOWED_HOSTS",
     "token": "SPINSCOPE_TOKEN",
+    "ui_secret": "SPINSCOPE_UI_SECRET",
     "slots": "SPINSCOPE_SLOTS",
     "memory_bytes": "SPINSCOPE_MEMORY",
     "flush_seconds": "SPINSCOPE_FLUSH_SECONDS",
@@ -26,13 +28,19 @@ VARIABLES = {
     "checkpoint_seconds": "SPINSCOPE_CHECKPOINT_SECONDS",
 }
 
+VISIBLE = re.compile(r"[\x21-\x7e]*")
+
 # BLAS threads spin while they wait: where cores are shared, a step takes 3 to 8 times the CPU time with two of them.
 QUIET_BLAS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One deployment. The database address may hold a password: it travels in the environment, never in arguments."""
+    """One deployment. It holds secrets: they travel in the environment, which only the owner of a process can read.
+
+    Raises:
+        ValueError: a secret that no header can carry.
+    """
 
     data_dir: Path = Path("~/.local/share/spinscope")
     db_url: str = ""  # empty: sqlite in the data folder
@@ -41,6 +49,7 @@ class Settings:
     ui_port: int = 0  # 0: the supervisor picks a free one
     allowed_hosts: tuple[str, ...] = ()
     token: str = field(default="", repr=False)
+    ui_secret: str = field(default="", repr=False)  # what the API shows to the UI process; empty: the supervisor's
     slots: int = 0  # 0: one per GPU, else half of the cores
     memory_bytes: int = 0  # 0: what the machine has
     flush_seconds: float = 0.25
@@ -54,13 +63,16 @@ class Settings:
         object.__setattr__(self, "data_dir", Path(self.data_dir).expanduser().absolute())
         if not self.db_url:
             object.__setattr__(self, "db_url", f"sqlite:///{self.data_dir / 'spinscope.db'}")
+        for name in ("token", "ui_secret"):
+            if not VISIBLE.fullmatch(getattr(self, name)):
+                raise ValueError(f"{VARIABLES[name]} may hold visible ASCII characters only: no space, no accent")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
         """Defaults, overridden by the environment, overridden by `given` (None counts as not given).
 
         Raises:
-            ValueError: a variable is not a number where one is needed.
+            ValueError: a variable is not a number where one is needed, or a secret that no header can carry.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}

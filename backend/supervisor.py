@@ -11,12 +11,12 @@ import socket
 import sys
 import time
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from backend.engine.local import is_runner
-from backend.guard import is_loopback
 from backend.settings import Settings
 from nqs_core.errors import NQSError
 
@@ -156,6 +156,8 @@ class Supervisor:
             host = "127.0.0.1"
         host = f"[{host}]" if ":" in host else host
         env = {**os.environ, **self.settings.environment(), "SPINSCOPE_API": f"http://{host}:{self.settings.port}"}
+        if name == "agent":
+            env |= replace(self.settings, token="", ui_secret="").environment()  # nor do runs need them
         if name == "api":
             env |= {"SPINSCOPE_LISTEN_FD": str(self.listener.fileno()), "JAX_PLATFORMS": "cpu"}
         return env
@@ -181,7 +183,8 @@ class Supervisor:
         sys.stdout.write(f"Spinscope is at {self.address()}\nData: {self.settings.data_dir}. Ctrl-C stops it.\n")
         sys.stdout.flush()
         screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-        if self.browser and screen:
+        # A browser is started with the address on its command line, which everybody on this machine can read.
+        if self.browser and screen and not self.settings.token:
             with contextlib.suppress(webbrowser.Error):
                 await asyncio.to_thread(webbrowser.open, self.address())
 
@@ -189,7 +192,7 @@ class Supervisor:
         """What to open in a browser."""
         host = socket.gethostname() if self.settings.host in ("0.0.0.0", "::", "") else self.settings.host
         host = f"[{host}]" if ":" in host else host
-        token = "" if is_loopback(self.settings.host) or not self.settings.token else f"?token={self.settings.token}"
+        token = f"?token={quote(self.settings.token, safe='')}" if self.settings.token else ""
         return f"http://{host}:{self.settings.port}/{token}"
 
     def _healthy(self) -> bool:

@@ -3,12 +3,13 @@
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import panel as pn
 
-from frontend import theme
+from frontend import guard, theme
 from frontend.client import Client
 from frontend.state import Hub
 from frontend.views import ising, references, runs
@@ -23,8 +24,8 @@ def _dressed(make: Callable[[], Any]) -> Callable[[], Any]:
     return page  # a plain function: Panel shows any other callable as an object
 
 
-def serve(port: int) -> Any:
-    """The server, not started."""
+def serve(port: int, secret: str) -> Any:
+    """The server, not started; it answers only those who show `secret`."""
     theme.extension()
     hub = Hub(Client.from_environment())
     jobs = Jobs(hub.client)
@@ -33,15 +34,22 @@ def serve(port: int) -> Any:
     server: Any = pn.serve(
         {url: _dressed(make) for url, make in pages.items()},
         port=port, address="127.0.0.1", show=False, start=False, verbose=False,
-        check_unused_sessions_milliseconds=5000, unused_session_lifetime_milliseconds=20000, **options,
+        check_unused_sessions_milliseconds=5000, unused_session_lifetime_milliseconds=20000,
+        include_headers=[], include_cookies=[theme.COOKIE],  # Bokeh writes them into the page
+        **options,
     )  # fmt: skip
+    guard.close(server, secret)
     server.io_loop.add_callback(hub.run)
     return server
 
 
 def main() -> None:
     logging.getLogger("bokeh.server").setLevel(logging.WARNING)
-    server = serve(int(os.environ.get("SPINSCOPE_UI_PORT", "8001")))
+    os.umask(0o077)
+    secret = os.environ.get("SPINSCOPE_UI_SECRET", "")
+    if not secret:
+        sys.exit("spinscope: choose a secret in SPINSCOPE_UI_SECRET, the same for the API and the user interface")
+    server = serve(int(os.environ.get("SPINSCOPE_UI_PORT") or "8001"), secret)
     server.start()
     loop = server.io_loop
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -38,7 +38,7 @@ def open_engine(url: str, *, busy_seconds: float = 30.0, upgrade: bool = True) -
     else:
         if address.database:
             folder = Path(address.database).absolute().parent
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(0o700, parents=True, exist_ok=True)
             refuse_network(folder)
         engine = sa.create_engine(
             url, connect_args={"timeout": busy_seconds}, json_serializer=_dumps, json_deserializer=orjson.loads

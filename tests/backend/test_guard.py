@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterator
+from urllib.parse import quote, urlencode
 
 import pytest
 import websockets.sync.client
@@ -13,6 +14,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from backend.guard import MAX_BODY, Guard, hostname, is_loopback
+from backend.settings import Settings
 from tests.backend.serving import serving
 
 EVIL = "https://evil.example"
@@ -164,10 +166,49 @@ def test_the_token_is_taken_as_header_cookie_and_query(token_port: int) -> None:
 
 def test_the_printed_address_becomes_a_cookie(token_port: int) -> None:
     status, headers, _ = call(token_port, "GET", "/page?runs=a,b&token=s3cret")
-    assert (status, headers["location"]) == (303, "/page?runs=a%2Cb")
+    assert (status, headers["location"]) == (303, "/page?runs=a,b")
     assert "HttpOnly" in headers["set-cookie"]
     cookie = headers["set-cookie"].split(";")[0]
     assert call(token_port, "GET", headers["location"], headers={"Cookie": cookie})[0] == 200
+
+
+def test_an_address_with_a_token_is_never_passed_on(token_port: int, open_port: int) -> None:
+    """What comes behind writes addresses into logs and pages: opened twice, or with a token that is not needed."""
+    cookie = {"Cookie": "spinscope_token_77=s3cret"}
+    for query in ("token=s3cret", "token=old", "tok%65n=s3cret"):
+        status, headers, _ = call(token_port, "GET", f"/page?{query}&x=1", headers=cookie)
+        assert (status, headers["location"]) == (303, "/page?x=1")
+        assert json.loads(call(token_port, "GET", f"/api/echo?x=1&{query}", headers=cookie)[2])["query"] == "x=1"
+        assert json.loads(call(open_port, "GET", f"/page?x=1&{query}")[2])["query"] == "x=1"
+
+
+@pytest.mark.parametrize("token", ["aB3+/9==", "a%2Bb", "x&y#z?", "\"'\\;,", "!~"])
+def test_any_token_works(token: str) -> None:
+    address = "/page?" + urlencode({"token": token}, quote_via=quote)
+    with serving(_app(token=token, port=77)) as port:
+        status, headers, _ = call(port, "GET", address)
+        assert (status, headers["location"]) == (303, "/page")
+        cookie = headers["set-cookie"].split(";")[0]
+        other = 'other={"a": 1}; '  # of another program at this address
+        assert call(port, "GET", "/page", headers={"Cookie": other + cookie})[0] == 200
+        assert call(port, "GET", "/page", headers={"Authorization": f"Bearer {token}"})[0] == 200
+        assert hello(port, Cookie=cookie) == "hello"
+        assert call(port, "GET", "/page?token=" + quote(token[:-1], safe=""))[0] == 401
+        if token == "aB3+/9==":
+            assert call(port, "GET", f"/page?token={token}")[0] == 303  # put together by hand
+
+
+@pytest.mark.parametrize("token", ["two words", "schl\u00fcssel", "\u2603", "line\n"])
+def test_a_token_that_no_header_can_carry_is_refused_at_the_start(token: str) -> None:
+    with pytest.raises(ValueError, match="SPINSCOPE_TOKEN may hold visible ASCII characters only"):
+        Settings.from_env({"SPINSCOPE_TOKEN": token})
+
+
+def test_the_cookie_is_for_this_server_alone(token_port: int) -> None:
+    cookie = call(token_port, "GET", "/page?token=s3cret")[1]["set-cookie"]
+    assert {"HttpOnly", "SameSite=lax"} <= {part.strip() for part in cookie.split(";")}
+    forwarded = {"X-Forwarded-Proto": "https"}
+    assert "Secure" in call(token_port, "GET", "/page?token=s3cret", headers=forwarded)[1]["set-cookie"]
 
 
 def test_the_redirect_stays_on_this_host(token_port: int) -> None:

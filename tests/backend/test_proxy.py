@@ -11,19 +11,26 @@ import pytest
 import websockets.sync.client
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from backend import proxy
 from backend.proxy import Proxy
+from frontend import guard
 from tests.backend.serving import free_port, serving
 
+SECRETS = {"secret": "s3cret", "kept_cookie": "spinscope_token_1"}
 SCRIPT = b"let x = 1;\n" * 1000
 
 
 async def _page(request: Request) -> Response:
     text = f"{request.method} {request.url.path}?{request.url.query} {(await request.body()).decode()}"
     return PlainTextResponse(text, headers={"X-Seen-Origin": request.headers.get("origin", "none")})
+
+
+async def _headers(request: Request) -> Response:
+    return JSONResponse(dict(request.headers))
 
 
 async def _script(_: Request) -> Response:
@@ -46,6 +53,7 @@ async def _echo(socket: WebSocket) -> None:
 
 def _ui() -> Starlette:
     routes = [
+        Route("/headers", _headers),
         Route("/static/app.js", _script),
         Route("/static/missing.js", _missing),
         WebSocketRoute("/ws", _echo),
@@ -67,7 +75,7 @@ def _front(proxy: Proxy) -> Starlette:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with serving(_ui()) as ui, serving(_front(Proxy(f"127.0.0.1:{ui}"))) as port:
+    with serving(_ui()) as ui, serving(_front(Proxy(f"127.0.0.1:{ui}", **SECRETS))) as port:
         yield f"127.0.0.1:{port}"
 
 
@@ -80,6 +88,21 @@ def test_pages_pass_with_path_query_and_body(address: str) -> None:
         assert answer.headers["x-seen-origin"] == "none"
         assert client.head("/").status_code == 200
         assert client.put("/").status_code == 405
+
+
+def test_the_ui_gets_its_secret_and_none_of_the_visitors(address: str) -> None:
+    sent = {
+        "Authorization": "Bearer token",
+        "Cookie": 'spinscope_token_1=token; theme=dark;other="a;b"',
+        "Referer": "http://here/?token=token",
+        "X-Spinscope-Secret": "guessed",
+        "X-Mine": "kept",
+    }
+    seen = httpx.get(f"http://{address}/headers", headers=sent).json()
+    assert (seen["x-spinscope-secret"], seen["x-mine"]) == ("s3cret", "kept")
+    assert seen["cookie"] == 'theme=dark; other="a; b"'
+    assert "token" not in str(seen)
+    assert guard.SECRET_HEADER.lower() == proxy.SECRET_HEADER
 
 
 def test_static_files_are_compressed_once_and_stay_the_same(address: str) -> None:
@@ -128,9 +151,9 @@ def test_a_page_waits_for_a_ui_that_still_starts() -> None:
 
 
 def test_a_page_says_so_when_there_is_no_ui() -> None:
-    proxy = Proxy(f"127.0.0.1:{free_port()}")
-    proxy.patience = 0.0
-    with serving(_front(proxy)) as front:
+    nowhere = Proxy(f"127.0.0.1:{free_port()}")
+    nowhere.patience = 0.0
+    with serving(_front(nowhere)) as front:
         answer = httpx.get(f"http://127.0.0.1:{front}/")
         assert answer.status_code == 503
         assert "starting" in answer.text

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bokeh.util.token import get_token_payload
 
 from backend import store
+from backend.settings import Settings
+from backend.supervisor import Supervisor
 from tests.backend.feeding import Browser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +29,7 @@ RUN: dict[str, Any] = {
     "sampler": {"name": "metropolis", "params": {"n_samples": 64, "n_chains": 16}},
     "n_steps": 1_000_000,
 }
+SECRET = "SPINSCOPE_UI_SECRET"
 MODULES = {"backend.main", "frontend.main", "backend.agent"}
 
 
@@ -68,8 +73,13 @@ class Served:
     def pid(self, module: str) -> int:
         return next((pid for pid, name in processes(self.folder).items() if name == module), 0)
 
-    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+    def variable(self, module: str, name: str) -> str:
+        """A variable of one of the processes."""
+        words = Path(f"/proc/{self.pid(module)}/environ").read_text().split("\0")
+        return next((word.partition("=")[2] for word in words if word.startswith(f"{name}=")), "")
+
+    def get(self, path: str, port: int = 0, **headers: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
@@ -97,10 +107,13 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    server = Served(tmp_path_factory.mktemp("served"))
+    folder = tmp_path_factory.mktemp("served")
+    folder.chmod(0o755)
+    server = Served(folder)
     yield server
     assert server.stop() == 0
     assert processes(server.folder) == {}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (server.folder, *server.folder.rglob("*")))
     engine = store.open_engine(f"sqlite:///{server.folder}/spinscope.db")
     runs, _ = store.list_runs(engine)
     engine.dispose()
@@ -151,17 +164,58 @@ def test_a_second_server_on_the_same_folder_or_port_says_so(served: Served, tmp_
         assert len(second.stderr.splitlines()) == 1
 
 
-def test_a_server_for_others_needs_its_token(tmp_path: Path) -> None:
+def test_the_uis_own_port_lets_in_the_api_alone(served: Served) -> None:
+    port, secret = (
+        int(served.variable("frontend.main", "SPINSCOPE_UI_PORT")),
+        served.variable("frontend.main", SECRET),
+    )
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "x" * 22 + "==",
+               "Sec-WebSocket-Version": "13"}  # fmt: skip
+    paths = ("/", "/references", "/static/js/bokeh.min.js", "/autoload.js?bokeh-autoload-element=1", "/favicon.ico")
+    for path in (*paths, "/nothing?token=x"):
+        assert served.get(path, port)[0] == 403
+    for path, headers in (("/ws", upgrade), ("/", {"X-Spinscope-Secret": "guess"}), ("/", {"X-Spinscope-Secret": ""})):
+        assert served.get(path, port, **headers)[0] == 403
+    known = {"X-Spinscope-Secret": secret}
+    assert len(secret) > 20
+    assert served.get("/", port, **known)[0] == 200
+    for foreign in ({"Origin": f"http://127.0.0.1:{port}"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://evil"}):
+        assert served.get("/", port, **known, **foreign)[0] == 403
+    assert served.variable("backend.agent", SECRET) == ""
+    assert (served.folder / "logs" / "ui.log").read_text() == ""
+
+
+def test_a_server_for_others_needs_its_token_and_tells_it_nobody(tmp_path: Path) -> None:
     server = Served(tmp_path, "--host", "0.0.0.0")
-    assert len(server.token) > 20
+    token = server.token
+    assert len(token) > 20
     assert server.get("/api/health")[0] == 401
     assert server.get("/")[0] == 401
-    assert server.get("/api/health", Authorization=f"Bearer {server.token}")[0] == 200
-    assert server.get("/", Cookie=f"spinscope_token_{server.port}={server.token}")[0] == 200
-    log = (tmp_path / "logs" / "ui.log").read_text()
-    assert "401" not in log
+    assert server.get("/api/health", Authorization=f"Bearer {token}")[0] == 200
+    cookie = f"spinscope_token_{server.port}={token}"
+    assert server.get(f"/?token={token}")[0] == 303
+    assert server.get(f"/?token={token}", Cookie=cookie)[0] == 303  # opened once more
+    for path in (f"/nothing?token={token}", f"/api/nothing?token={token}"):
+        assert server.get(path, Cookie=cookie)[0] in (303, 404)
+    status, page = server.get("/", Cookie=cookie, Referer=f"http://127.0.0.1/?token={token}")
+    assert status == 200
+    (session,) = re.findall(rb'"token":"([^"]+)"', page)  # what Bokeh gives back to the browser
+    told = get_token_payload(session.decode())
+    assert (told["headers"], told["cookies"]) == ({}, {})
+    for pid in [*processes(tmp_path), server.process.pid]:
+        assert token.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
     server.stop(signal.SIGKILL)
     until(lambda: not processes(tmp_path), "processes outlive a supervisor that is killed")
+    logs = [path.read_text() for path in (tmp_path / "logs").iterdir()]
+    assert not any(token in log or "token=" in log for log in logs)
+
+
+def test_the_printed_address_quotes_the_token(tmp_path: Path) -> None:
+    for host, shown in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")):
+        settings = Settings(data_dir=tmp_path, host=host, port=8000, token="a+b/c=d%e&f#g")
+        with socket.socket() as listener:
+            address = Supervisor(settings, listener, browser=False).address()
+        assert address == f"http://{shown}:8000/?token=a%2Bb%2Fc%3Dd%25e%26f%23g"
 
 
 def test_a_broken_database_is_said_at_once(tmp_path: Path) -> None:
