@@ -58,7 +58,7 @@ def run(config: RunConfig, out: Path | None, checkpoint_file: Path | None = None
         sys.stderr.write(f"parameters from {start.words}\n")
     known = find_reference(config)
     result, state = _train(built, config, known, start)
-    content = {name: _finite(result.get(name)) for name in RESULT}
+    content = {name: result.get(name) for name in RESULT}
     error = relative_error(content["energy"], known)
     content |= {
         "observables": result.get("observables"),
@@ -193,7 +193,7 @@ def _fallback(config: RunConfig, levels: int, chi: tuple[int, ...] | None, error
 
 def summary(content: dict[str, Any]) -> str:
     """A few lines about a finished run."""
-    shown = {name: "-" if content[name] is None else f"{content[name]:.6g}" for name in RESULT}
+    shown = {name: _number(content[name]) for name in RESULT}
     lines = [
         f"energy           {with_error(content['energy'], content['energy_error'])}",
         f"per site         {shown['energy_per_site']}",
@@ -209,8 +209,11 @@ def summary(content: dict[str, Any]) -> str:
     return "\n".join([*lines, f"{content['n_steps']} steps in {content['seconds']:.1f} s"])
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _number(value: float | None) -> str:
+    """Six digits, ∞ for infinite, "undefined" for NaN, "-" for missing."""
+    if value is None:
+        return "-"
+    return "undefined" if math.isnan(value) else f"{value:.6g}".replace("inf", "∞")
 
 
 def _write(out: Path, content: dict[str, Any]) -> None:

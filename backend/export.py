@@ -28,7 +28,7 @@ def export(engine: Engine, run: dict[str, Any], form: str) -> tuple[str, str, by
     Args:
         engine: the store.
         run: as `store.get_run` gives it.
-        form: "json" or "csv".
+        form: "json" or "csv", where infinite, undefined and missing numbers are inf, nan and empty.
     """
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", run["name"]).strip("-.") or "run"
     name = f"{stem[:60]}-{run['id'][:8]}.{form}"
@@ -102,4 +102,4 @@ def _csv(first: str, rows: list[dict[str, Any]]) -> bytes:
 
 
 def _text(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) else str(value)  # inf, -inf and nan among them

@@ -71,7 +71,7 @@ class Topic:
         if after not in self._entries:
             part = self.curve.slice(after)
             fields = {"from": part.after, "to": part.to, "n": part.n, "columns": part.columns}
-            fields |= {"rewinds": part.rewinds, "messages": part.messages}
+            fields |= {"undefined": part.undefined, "rewinds": part.rewinds, "messages": part.messages}
             self._entries[after] = Entry(part.to, dumps({**self.status, **fields}), part.blocks)
         return self._entries[after]
 

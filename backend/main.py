@@ -15,6 +15,7 @@ import jax
 import uvicorn
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
@@ -28,6 +29,7 @@ from backend.routes import references as reference_routes
 from backend.service import RunPatch, Service
 from backend.settings import Settings
 from nqs_core.config import MeasureJob, OwnReference, ReferenceJob, RunConfig
+from nqs_core.events import EVENT, Real
 
 UI_PORT = 8001  # where the UI process listens if nothing else is said
 LISTEN_FD = "SPINSCOPE_LISTEN_FD"  # the supervisor's listening socket, so that a restart loses no connection
@@ -105,6 +107,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             known |= described.pop("$defs", {})
             known[model.__name__] = described
+        told = EVENT.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+        known |= told.pop("$defs", {}) | {"Event": told, "Real": TypeAdapter(Real).json_schema(mode="serialization")}
         known["MergePatch"] = {"type": "object"}
         where = {"type": "object", "properties": {"where": {"type": "string"}, "problem": {"type": "string"}}}
         known["Error"] = {

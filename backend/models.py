@@ -4,9 +4,12 @@ A run's data is append-only: every metrics row, snapshot and event takes the nex
 that also moves `runs.last_seq`, so "seq > last seen" is a complete and gap-free catch-up.
 """
 
+import math
 from typing import Any
 
 import sqlalchemy as sa
+
+from nqs_core.events import reals
 
 SCHEMA_VERSION = "0003"  # newest file in migrations/versions; a test compares the two
 
@@ -40,6 +43,40 @@ metadata = sa.MetaData(
 JSON = sa.JSON(none_as_null=True)
 
 
+class Real(sa.Double):
+    """A double that keeps NaN and infinities; SQLite would store NaN as NULL, here it is the text NaN.
+
+    NaN sorts above all numbers, as in PostgreSQL.
+    """
+
+    def bind_processor(self, dialect: sa.Dialect) -> Any:
+        """NaN as text on SQLite."""
+        return _without_nan if dialect.name == "sqlite" else super().bind_processor(dialect)
+
+    def result_processor(self, dialect: sa.Dialect, coltype: Any) -> Any:
+        """A float for the text NaN."""
+        return _with_nan if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def _without_nan(value: Any) -> Any:
+    return "NaN" if value is not None and math.isnan(value) else value
+
+
+def _with_nan(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value
+
+
+class Reals(sa.TypeDecorator[Any]):
+    """JSON that holds numbers, NaN and infinities among them."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        """Floats for the strings that JSON has in their place."""
+        return reals(value)
+
+
 def _run_id() -> sa.Column[str]:
     return sa.Column("run_id", sa.String(36), sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
 
@@ -53,7 +90,7 @@ def _count(name: str) -> sa.Column[int]:
 
 
 def _reals(*names: str) -> list[sa.Column[Any]]:
-    return [sa.Column(name, sa.Double) for name in names]
+    return [sa.Column(name, Real) for name in names]
 
 
 runs = sa.Table(
@@ -96,7 +133,7 @@ runs = sa.Table(
     sa.Column("pid", sa.Integer),
     sa.Column("device", sa.String(128)),
     sa.Column("versions", JSON),
-    sa.Column("result", JSON),
+    sa.Column("result", Reals(none_as_null=True)),
     sa.Column("error", sa.Text),
     sa.Column("created", sa.Double, nullable=False),
     *_reals("started", "ended"),
@@ -132,8 +169,8 @@ metrics = sa.Table(
     sa.Column("phase", sa.String(16), nullable=False),
     sa.Column("t", sa.Double, nullable=False),
     *_reals(*METRICS),
-    sa.Column("extra", JSON),
-    sa.Column("arrays", JSON),
+    sa.Column("extra", Reals(none_as_null=True)),
+    sa.Column("arrays", Reals(none_as_null=True)),
     sqlite_with_rowid=False,
 )
 
@@ -214,7 +251,7 @@ reference_energies = sa.Table(
     sa.Column("level", sa.Integer, nullable=False),
     sa.Column("method", sa.String(64), nullable=False),
     sa.Column("bound", sa.String(16), nullable=False),
-    sa.Column("energy", sa.Double, nullable=False),
+    sa.Column("energy", Real, nullable=False),
     sa.Column("energy_per_site", sa.Double, nullable=False),
     *_reals("uncertainty"),
     sa.Column("uncertainty_kind", sa.String(200)),
@@ -240,7 +277,7 @@ reference_series = sa.Table(
     sa.Column("level", sa.Integer, nullable=False),
     sa.Column("order", sa.String(32), nullable=False),
     *[sa.Column(name, sa.Integer, nullable=False) for name in ("mpo_dimension", "chi", "chi_used")],
-    sa.Column("energy", sa.Double, nullable=False),
+    sa.Column("energy", Real, nullable=False),
     *_reals("truncation_error", "variance", "max_entropy"),
     sa.Column("sweeps", sa.Integer),
     sa.Column("converged", sa.Boolean),

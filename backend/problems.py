@@ -18,7 +18,7 @@ class NotFound(Exception):
 
 
 class JSON(Response):
-    """A response encoded by orjson."""
+    """A response with infinite and undefined numbers as strings."""
 
     media_type = "application/json"
 

@@ -11,18 +11,23 @@ import numpy as np
 
 DOUBLE = ("step", "time", "energy", "samples")  # float32 would round an energy at 5e-8, above errors that users chase
 MESSAGES = ("warning", "log", "control", "state")
+_LARGEST = float(np.finfo(np.float32).max)
 MAX_ROWS = 4000  # rows of one run in one frame
 
 
 @dataclass(frozen=True)
 class Slice:
-    """What a reader that has everything up to `after` gets next: `n` rows, their columns, and all up to `to`."""
+    """What a reader that has everything up to `after` gets next: `n` rows, their columns, and all up to `to`.
+
+    `undefined`: of a column, the rows (first, one past the last) whose NaN is a value; any other NaN is a gap.
+    """
 
     after: int
     to: int
     n: int
     columns: list[tuple[str, str]]
     blocks: list[bytes]
+    undefined: dict[str, list[tuple[int, int]]]
     rewinds: list[tuple[int, int]]
     messages: list[dict[str, Any]]
 
@@ -41,6 +46,7 @@ class Curve:
         self._capacity = 256
         self._seq = np.zeros(self._capacity, np.int64)
         self._columns = {name: self._empty(name) for name in DOUBLE}
+        self._undefined: dict[str, list[tuple[int, int]]] = {}  # rows, in rising order
         self._alive = array("q")  # rows of the current series, steps rising
         self._rewinds: list[tuple[int, int, int]] = []  # sequence number, row before which it applies, step
         self._messages: list[dict[str, Any]] = []
@@ -83,12 +89,13 @@ class Curve:
         row, columns = self._n, self._columns
         before = self._alive[-1] if self._alive else None
         scalars = event["scalars"]
-        with np.errstate(over="ignore"):
-            for name, value in scalars.items():
-                if value is not None:
-                    if name not in columns:
-                        columns[name] = self._empty(name)
-                    columns[name][row] = value
+        for name, value in scalars.items():
+            if value is not None:
+                if name not in columns:
+                    columns[name] = self._empty(name)
+                if math.isnan(value):
+                    self._mark_undefined(name, row)
+                columns[name][row] = value if name in DOUBLE else _single(value)
         columns["step"][row] = step
         for total, part in (("time", "step_seconds"), ("samples", "n_samples")):
             value = scalars.get(part)
@@ -97,6 +104,13 @@ class Curve:
         self._seq[row] = event["seq"]
         self._alive.append(row)
         self._n += 1
+
+    def _mark_undefined(self, name: str, row: int) -> None:
+        spans = self._undefined.setdefault(name, [])
+        if spans and spans[-1][1] == row:
+            spans[-1] = (spans[-1][0], row + 1)
+        else:
+            spans.append((row, row + 1))
 
     def _grow(self) -> None:
         old, self._capacity = self._capacity, 2 * self._capacity
@@ -113,14 +127,28 @@ class Curve:
         high = min(n, low + MAX_ROWS)
         to = last if high == n else int(seq[high - 1])
         columns, blocks = [], []
+        undefined = {name: _within(spans, low, high) for name, spans in list(self._undefined.items())}
+        undefined = {name: spans for name, spans in undefined.items() if spans}
         for name, values in list(self._columns.items()):
             part = values[low:high]
-            if name in DOUBLE or (high > low and not np.isnan(part).all()):
+            if name in DOUBLE or name in undefined or (high > low and not np.isnan(part).all()):
                 columns.append((name, "f8" if name in DOUBLE else "f4"))
                 blocks.append(part.tobytes())
         rewinds = [(row - low, step) for _, row, step in _between(self._rewinds, after, to, lambda item: item[0])]
         messages = _between(self._messages, after, to, lambda item: item["seq"])
-        return Slice(after, max(to, after), high - low, columns, blocks, rewinds, messages)
+        return Slice(after, max(to, after), high - low, columns, blocks, undefined, rewinds, messages)
+
+
+def _single(value: float) -> float:
+    """`value` within the range of float32: what is finite must not become infinite."""
+    return max(-_LARGEST, min(_LARGEST, value)) if math.isfinite(value) else value
+
+
+def _within(spans: list[tuple[int, int]], low: int, high: int) -> list[tuple[int, int]]:
+    """The parts of the spans in [low, high), counted from `low`."""
+    first = bisect.bisect_right(spans, low, key=lambda span: span[1])
+    last = bisect.bisect_left(spans, high, key=lambda span: span[0])
+    return [(max(start, low) - low, min(end, high) - low) for start, end in spans[first:last]]
 
 
 def _between(items: list[Any], after: int, to: int, seq: Any) -> list[Any]:

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
+
+from backend.strict import dumps
+from nqs_core.events import decoded
 
 SEGMENT = 20_000  # records; about 8 MB
 
@@ -24,17 +26,13 @@ class HeldError(Exception):
 
 
 def encode(record: dict[str, Any]) -> bytes:
-    """One line of JSON; NaN becomes null, arrays become lists."""
-    return orjson.dumps(record, default=_array, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+    """One line of JSON."""
+    return dumps(record) + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any]:
     """The record of one line."""
-    return orjson.loads(line)
-
-
-def _array(value: Any) -> Any:
-    return np.asarray(value).tolist()
+    return decoded(orjson.loads(line))
 
 
 class Spool:

@@ -5,7 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import orjson
+import numpy as np
+from pydantic_core import to_json
 
 from nqs_core.errors import NQSError
 
@@ -92,6 +93,10 @@ def clean(text: str) -> str:
 
 
 def dumps(content: Any, pretty: bool = False) -> bytes:
-    """JSON bytes; NaN and infinities become null."""
-    indent = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if pretty else 0
-    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | indent)
+    """JSON bytes; NaN and infinities become the strings of `nqs_core.events.Real`, arrays become lists."""
+    text = to_json(content, indent=2 if pretty else None, inf_nan_mode="strings", fallback=_array)
+    return text + b"\n" if pretty else text
+
+
+def _array(value: Any) -> Any:
+    return np.asarray(value).tolist()

@@ -8,10 +8,46 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter
 
-# JSON has no NaN, and a model-level rule is lost inside dicts and unions: the type carries it.
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+NUMERIC = ("scalars", "arrays", "energies", "result")  # parts of an event that hold numbers
+
+
+def _wire(x: float) -> float | str:
+    return x if math.isfinite(x) else "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
+
+
+# JSON has neither, and a model-level rule is lost inside dicts and unions: the type carries it.
 Real = Annotated[
-    float, PlainSerializer(lambda x: x if math.isfinite(x) else None, return_type=float | None, when_used="json")
+    float,
+    PlainSerializer(_wire, return_type=float | Literal["NaN", "Infinity", "-Infinity"], when_used="json"),
+    Field(
+        description="A number; in JSON the strings NaN (undefined), Infinity and -Infinity stand for what is not "
+        "finite. What is missing is null or left out."
+    ),
 ]
+
+
+def real(value: Any) -> float | None:
+    """The number that JSON carries as a number or as one of three strings; None for anything else."""
+    if isinstance(value, str):
+        return NOT_FINITE.get(value)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def reals(value: Any) -> Any:
+    """The three strings as floats, wherever they are in lists and dicts; for what holds numbers only."""
+    if isinstance(value, str):
+        return NOT_FINITE.get(value, value)
+    if isinstance(value, list):
+        return [reals(item) if isinstance(item, (str, list, dict)) else item for item in value]
+    return {name: reals(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def decoded(event: dict[str, Any]) -> dict[str, Any]:
+    """An event that comes from JSON, with floats where it holds numbers; its words stay words."""
+    numbers = event if event.get("kind") == "point" else NUMERIC
+    return {name: reals(value) if name in numbers else value for name, value in event.items()}
+
 
 Phase = Literal["compiling", "train", "measure"]
 State = Literal["queued", "starting", "running", "stopped", "done", "failed"]

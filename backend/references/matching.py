@@ -73,7 +73,9 @@ def judge(run: Mapping[str, Any]) -> dict[str, Any] | None:
     about: dict[str, Any] = {name: known.get(name) or "" for name in names}
     about |= {"energy": known["energy"], "bound": known["bound"], "uncertainty": known.get("uncertainty"), "level": 0}
     reference = Reference(**about)
-    found = verdict(energy, math.inf if error is None else error, reference)  # without an error bar all is possible
+    if error is None or math.isnan(error):
+        error = math.inf  # without an error bar everything is possible
+    found = verdict(energy, error, reference)
     return {"kind": found.kind, "text": found.text}
 
 

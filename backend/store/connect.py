@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 
 from backend.models import SCHEMA_VERSION
+from backend.strict import dumps
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 NETWORK = {
@@ -34,14 +35,14 @@ def open_engine(url: str, *, busy_seconds: float = 30.0, upgrade: bool = True) -
     """
     address = sa.make_url(url)
     if address.get_backend_name() != "sqlite":
-        engine = sa.create_engine(url, pool_pre_ping=True, json_serializer=_dumps, json_deserializer=orjson.loads)
+        engine = sa.create_engine(url, pool_pre_ping=True, json_serializer=_text, json_deserializer=orjson.loads)
     else:
         if address.database:
             folder = Path(address.database).absolute().parent
             folder.mkdir(0o700, parents=True, exist_ok=True)
             refuse_network(folder)
         engine = sa.create_engine(
-            url, connect_args={"timeout": busy_seconds}, json_serializer=_dumps, json_deserializer=orjson.loads
+            url, connect_args={"timeout": busy_seconds}, json_serializer=_text, json_deserializer=orjson.loads
         )
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
@@ -50,8 +51,8 @@ def open_engine(url: str, *, busy_seconds: float = 30.0, upgrade: bool = True) -
     return engine
 
 
-def _dumps(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+def _text(value: Any) -> str:
+    return dumps(value).decode()
 
 
 @contextmanager

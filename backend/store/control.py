@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from backend.models import ACTIVE, attempts, runs
+from backend.models import ACTIVE, METRICS, attempts, runs
 from backend.store.connect import reading
 from backend.store.runs import StateError, UnknownRunError, emit
 
@@ -170,11 +170,8 @@ def finish(
     payload = {"state": state} | {k: v for k, v in (("reason", reason), ("result", result)) if v is not None}
     values: dict[str, Any] = {"error": reason if state == "failed" else None}
     if result is not None:
-        values |= {"result": result} | {
-            name: result[name]
-            for name in ("energy", "energy_error", "energy_per_site", "variance", "v_score", "acceptance", "r_hat")
-            if result.get(name) is not None
-        }
+        # Also None: the value of the last step is not that of the result.
+        values |= {"result": result} | {name: result[name] for name in METRICS if name in result}
     mine = (runs.c.attempt == attempt, runs.c.claim == claim, runs.c.state.in_(ACTIVE))
     return _end(engine, run_id, mine, state, payload, step=step, exit_reason=reason or state, **values)
 

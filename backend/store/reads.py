@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, RowMapping
 from backend.models import METRICS, checkpoints, events, metrics, runs, snapshots
 from backend.store.connect import reading
 from backend.store.runs import UnknownRunError
+from nqs_core.events import decoded
 
 
 def _metrics(row: RowMapping) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def _snapshot(row: RowMapping) -> dict[str, Any]:
 
 
 def _event(row: RowMapping) -> dict[str, Any]:
-    return row["payload"] | {name: row[name] for name in ("seq", "kind", "step", "t", "attempt")}
+    return decoded(row["payload"] | {name: row[name] for name in ("seq", "kind", "step", "t", "attempt")})
 
 
 _SOURCES: tuple[tuple[sa.Table, Callable[[RowMapping], dict[str, Any]]], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,10 @@ COLUMNS = (
     "ended", "step_seconds", "last_seq", "cloned_from", "kind", "parent", "system_key", "system_sector",
     "checkpoint_step",
 )  # fmt: skip
-_RELATIVE = (runs.c.energy - runs.c.reference_energy) / sa.func.abs(sa.func.nullif(runs.c.reference_energy, 0.0))
+_RELATIVE = sa.case(
+    (runs.c.energy == math.nan, sa.null()),  # SQLite takes a text for 0
+    else_=(runs.c.energy - runs.c.reference_energy) / sa.func.abs(sa.func.nullif(runs.c.reference_energy, 0.0)),
+)
 _ETA = sa.case((runs.c.state.in_(ACTIVE), runs.c.step_seconds * (runs.c.n_steps - runs.c.step)), else_=sa.null())
 SORTS: dict[str, Any] = {
     name: runs.c[name]

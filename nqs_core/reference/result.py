@@ -75,9 +75,11 @@ def _exact(reference: Reference) -> str:
 
 
 def with_error(value: float | None, error: float | None) -> str:
-    """Such as -20.4046 ± 0.0012, with two digits of the error."""
-    if value is None or not error or not math.isfinite(error):
+    """Such as -20.4046 ± 0.0012, with two digits of the error; no error where it is missing or 0."""
+    if value is None or not error:
         return "-" if value is None else f"{value:.10g}"
+    if not math.isfinite(error):
+        return f"{value:.10g} ± {'undefined' if math.isnan(error) else '∞'}"
     digits = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 

@@ -377,6 +377,9 @@ def test_the_feed_is_part_of_the_application(api: httpx.Client, where: tuple[str
 def test_the_icon_and_the_description_are_served(api: httpx.Client) -> None:
     assert api.get("/favicon.ico").headers["content-type"].startswith("image/svg+xml")
     schema = api.get("/api/openapi.json").json()
+    known = schema["components"]["schemas"]
+    assert "Infinity" in str(known["Real"])
+    assert {"MetricsEvent", "PointEvent", "Event"} <= set(known)
     assert "/api/runs/{run_id}/clone" in schema["paths"]
     text = json.dumps(schema)
     for reference in {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}:

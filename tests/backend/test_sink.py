@@ -57,15 +57,15 @@ def test_events_come_back_as_they_went_in(engine: sa.Engine, tmp_path: Path) -> 
     assert not list(tmp_path.glob("spool*"))
 
 
-def test_not_a_number_is_absent_and_arrays_become_lists(engine: sa.Engine, tmp_path: Path) -> None:
+def test_what_is_not_finite_is_kept_and_arrays_become_lists(engine: sa.Engine, tmp_path: Path) -> None:
     owner = begin(engine)
     out = open_sink(engine, owner, tmp_path)
     scalars = {"energy": math.nan, "variance": math.inf, "odd": math.nan, "fine": 1.0}
     out.put(MetricsEvent(step=1, phase="train", scalars=scalars, arrays={"c": np.array([1.0, np.nan])}))
     out.finish("stopped")
     event = next(event for event in story(engine, owner.run_id) if event["kind"] == "metrics")
-    assert event["scalars"] == {"fine": 1.0}
-    assert event["arrays"] == {"c": [1.0, None]}
+    assert str(event["scalars"]) == str(scalars)
+    assert str(event["arrays"]) == str({"c": [1.0, math.nan]})
 
 
 def test_the_row_of_the_run_has_the_latest_values(engine: sa.Engine, tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ export function decodeFrame(buffer) {
   return { header, blocks, spins };
 }
 
-/** The history of one run at full resolution: one growing typed array per column, NaN where a value is missing. */
+/**
+ * The history of one run at full resolution: one growing typed array per column, NaN where a value is missing, or where
+ * it is undefined: `isUndefined` tells the two apart.
+ */
 export class RunTable {
   constructor(id) {
     this.id = id;
@@ -44,6 +47,7 @@ export class RunTable {
     this.n = 0;
     this.capacity = FIRST_CAPACITY;
     this.columns = {};
+    this.undefinedSpans = {}; // of a column: [first row, one past the last], rising
     this.messages = [];
     this.version += 1;
   }
@@ -54,22 +58,27 @@ export class RunTable {
     return array ? array.subarray(0, this.n) : null;
   }
 
+  /** Whether the run reported NaN here, which is a statement; a gap says nothing. */
+  isUndefined(name, row) {
+    return (this.undefinedSpans[name] ?? []).some(([first, end]) => first <= row && row < end);
+  }
+
   /** Take over one run's part of a frame. */
   update(run, blocks) {
-    const { columns, rewinds = [], messages = [], n, from, to, ...info } = run;
+    const { columns, undefined: spans = {}, rewinds = [], messages = [], n, from, to, ...info } = run;
     if (from === 0) this.clear();
     Object.assign(this.info, info);
     this.messages.push(...messages);
     let row = 0;
     for (const [at, step] of rewinds) {
-      this.#append(columns, blocks, row, at);
+      this.#append(columns, blocks, spans, row, at);
       this.#dropAfter(step);
       row = at;
     }
-    this.#append(columns, blocks, row, n);
+    this.#append(columns, blocks, spans, row, n);
   }
 
-  #append(columns, blocks, start, end) {
+  #append(columns, blocks, spans, start, end) {
     const count = end - start;
     if (count <= 0) return;
     this.#reserve(this.n + count);
@@ -81,6 +90,10 @@ export class RunTable {
     for (const [name, array] of Object.entries(this.columns)) {
       if (!present.has(name)) array.fill(NaN, this.n, this.n + count);
     }
+    for (const [name, found] of Object.entries(spans)) {
+      const inside = clipped(found, start, end).map((span) => span.map((row) => row - start + this.n));
+      this.undefinedSpans[name] = [...(this.undefinedSpans[name] ?? []), ...inside];
+    }
     this.n += count;
     this.version += 1;
   }
@@ -88,6 +101,9 @@ export class RunTable {
   #dropAfter(step) {
     const steps = this.columns.step;
     while (this.n > 0 && steps[this.n - 1] > step) this.n -= 1;
+    for (const [name, found] of Object.entries(this.undefinedSpans)) {
+      this.undefinedSpans[name] = clipped(found, 0, this.n);
+    }
     this.version += 1;
   }
 
@@ -100,4 +116,10 @@ export class RunTable {
       this.columns[name] = array;
     }
   }
+}
+
+function clipped(spans, start, end) {
+  return spans
+    .map(([first, last]) => [Math.max(first, start), Math.min(last, end)])
+    .filter(([first, last]) => first < last);
 }

@@ -169,3 +169,21 @@ test("columns may come late or stay away: missing values are NaN, growth keeps a
   assert.deepEqual([...table.column("energy").slice(-4)], [NaN, -1501, -1502, NaN]);
   assert.equal(table.column("unknown"), null);
 });
+
+test("the table tells what is undefined from a gap, through appends, rewinds and part frames", () => {
+  const table = new RunTable("a");
+  const columns = [["step", "f8"], ["r_hat", "f4"]];
+  const part = (from, steps, more) => {
+    const rows = steps.map((step) => ({ step, r_hat: step === 4 ? Infinity : NaN }));
+    const { header, blocks } = decodeFrame(frame({ runs: [{ id: "a", from, columns, rows, ...more }] }));
+    table.update(header.runs[0], blocks.get("a"));
+  };
+  const told = () => [...table.column("step")].map((_, row) => table.isUndefined("r_hat", row));
+  part(0, [1, 2, 3, 4], { undefined: { r_hat: [[1, 3]] } });
+  assert.deepEqual(told(), [false, true, true, false]);
+  assert.equal(table.column("r_hat")[3], Infinity);
+  part(4, [5, 3, 4], { undefined: { r_hat: [[0, 2]] }, rewinds: [[1, 2]] });
+  assert.deepEqual([...table.column("step")], [1, 2, 3, 4]);
+  assert.deepEqual(told(), [false, true, true, false]);
+  assert.equal(table.info.undefined, undefined);
+});
