@@ -103,6 +103,8 @@ def _add_ising(ising: argparse.ArgumentParser) -> None:
     ising.add_argument("--field", type=float, default=0.0, metavar="H", help="in J; default: 0")
     ising.add_argument("--sweeps", type=int, default=500, metavar="N", help="a fifth is not measured; default: 500")
     ising.add_argument("--algorithm", default="metropolis", metavar="NAME", help=names)
+    order = "of the sites: random (default), sequential or checkerboard, unphysical in a quench by metropolis"
+    ising.add_argument("--order", metavar="NAME", help=order)
     ising.add_argument("--start", default="random", metavar="HOW", help="random (default) or up")
     ising.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     ising.add_argument("--gif", type=Path, metavar="FILE", help="write an animation of the lattice")

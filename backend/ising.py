@@ -20,6 +20,8 @@ MAX_PIXELS = 2**26  # of all frames together
 FRAME_MS = 60
 PALETTE = [0x00, 0x72, 0xB2, 0xF2, 0xB0, 0x4C]  # down blue, up yellow, as on the page
 DOUBT = 5.0  # standard errors from the exact energy that chance does not explain
+SAME = 1e-3  # J a site, within which an energy that did not change is the exact one
+ADVICE = "try more sweeps, another start, or wolff"
 
 
 def command(args: argparse.Namespace) -> int:
@@ -29,7 +31,7 @@ def command(args: argparse.Namespace) -> int:
         NQSError: an argument is out of range or the file cannot be written.
     """
     model = Ising(args.size, args.temperature, args.field)
-    algorithm = classical.algorithm(args.algorithm)
+    algorithm = classical.algorithm(args.algorithm, args.order)
     if not 1 <= args.sweeps <= MAX_SWEEPS:
         raise ConfigError(f"sweeps must be between 1 and {MAX_SWEEPS}; given: {args.sweeps}")
     if not 0 <= args.seed < 2**32:
@@ -54,6 +56,8 @@ def command(args: argparse.Namespace) -> int:
             total = total.plus(sweep.counts)
     head = f"2D Ising model, {model.size} x {model.size} sites, T = {model.temperature:g} J/k_B, h = {model.field:g} J"
     lines = [head, f"{args.algorithm}, {args.sweeps} sweeps from {args.start}, the first {n_discarded} not measured"]
+    if args.algorithm == "metropolis" and args.order in ("sequential", "checkerboard"):
+        lines.append(f"{args.order} order is right in equilibrium, but its kinetics after a quench is unphysical")
     lines += summary(model, np.array(energies), np.array(magnetisations), total, args.algorithm == "kawasaki")
     if args.gif:
         write(args.gif, film.gif())
@@ -71,36 +75,47 @@ def summary(
     """
     energy = classical.estimate(energies)
     known = model.field == 0 and not conserved
-    finite = classical.kaufman_energy(model.size, model.temperature)
-    lines = [
-        _line("energy per site", energy, " J"),
-        _line("magnetisation per site", classical.estimate(magnetisations)),
-    ]
-    lines.append(_line("|magnetisation| per site", classical.estimate(np.abs(magnetisations))))
+    exact = classical.kaufman_energy(model.size, model.temperature) if known else None
+    lines = [_line("energy per site", energy, " J")]
+    if conserved:
+        lines.append(f"{'magnetisation per site':<26}{magnetisations[0]:.6f}   conserved")
+    else:
+        lines.append(_line("magnetisation per site", classical.estimate(magnetisations)))
+        lines.append(_line("|magnetisation| per site", classical.estimate(np.abs(magnetisations))))
     if known:
         infinite = classical.onsager_energy(model.temperature)
         yang = classical.spontaneous_magnetisation(model.temperature)
-        lines[0] += f"   exact {finite:.6f}, infinite lattice {infinite:.6f}"
+        lines[0] += f"   exact {exact:.6f}, infinite lattice {infinite:.6f}"
         lines[1] += "   exact 0, by symmetry"
         lines[2] += f"   infinite lattice {yang:.6f}"
-    elif conserved:
-        lines[1] += "   conserved"
-    lines.append(f"{'autocorrelation time':<26}{energy.tau:.2f} sweeps (energy)")
+    tau = "undefined" if math.isnan(energy.tau) else f"{energy.tau:.2f} sweeps (energy)"
+    lines.append(f"{'autocorrelation time':<26}{tau}")
     if counts.clusters:
         per_sweep = counts.clusters / len(energies)
         lines.append(f"{'mean cluster':<26}{counts.cluster_size:.1f} spins, {per_sweep:.1f} clusters a sweep")
     lines.append(f"{'acceptance':<26}{counts.acceptance:.4f}")
-    if known and energy.error > 0 and (apart := abs(energy.mean - finite) / energy.error) > DOUBT:
-        lines.append(
-            f"The energy is {apart:.1f} standard errors from the exact one: not yet in equilibrium; "
-            "try more sweeps, another start, or wolff."
-        )
+    lines += _doubts(energy, exact, None if conserved else model.ground_energy_per_site, len(energies), counts)
     return lines
 
 
 def _line(name: str, value: Estimate, unit: str = "") -> str:
-    error = "?" if math.isnan(value.error) else f"{value.error:.6f}"
+    error = "undefined" if math.isnan(value.error) else f"{value.error:.6f}"
     return f"{name:<26}{value.mean:.6f} ± {error}{unit}"
+
+
+def _doubts(energy: Estimate, exact: float | None, lowest: float | None, n: int, counts: Counts) -> list[str]:
+    """Say in a sentence why the averages of n sweeps are not to be trusted; energies are None where not known."""
+    if energy.error > 0:
+        apart = 0.0 if exact is None else abs(energy.mean - exact) / energy.error
+        sentence = f"The energy is {apart:.1f} standard errors from the exact one: not yet in equilibrium; {ADVICE}."
+        return [sentence] if apart > DOUBT else []
+    if n < 2 and counts.accepted:
+        return []
+    what = "The energy never changed" if counts.accepted else "Nothing moved (acceptance 0)"
+    right = lowest if exact is None else exact
+    if right is None or abs(energy.mean - right) > SAME:
+        return [f"{what}: stuck, or not yet in equilibrium, and no mean is to be trusted; {ADVICE}."]
+    return [f"{what}: the energy is the {'lowest' if exact is None else 'exact'} one, but its error is undefined."]
 
 
 class Film:

@@ -20,10 +20,10 @@ Every site carries a spin that points up (yellow) or down (blue). Neighbours tha
 neighbours that differ raise it, and the field *h* favours up or down. Heat works against order.
 """
 METROPOLIS = """
-**The Metropolis rule** visits the sites in turn and proposes to flip each spin. A flip that lowers the energy is
+**The Metropolis rule** draws sites at random and proposes to flip their spins. A flip that costs no energy is
 always made; one that costs ΔE is made with a probability that falls exponentially with ΔE. After many sweeps every
 configuration appears as often as thermal equilibrium demands, although nobody ever summed over all of
-them.
+them. *Sequential* and *checkerboard* orders reach the same equilibrium, but on a path that no thermal motion takes.
 """
 ALGORITHMS = """
 **Heat bath** draws each spin anew, given its neighbours; **Wolff** flips whole clusters of equal spins. All three
@@ -33,7 +33,8 @@ CRITICAL_TEXT = "**The critical point.** Without a field the infinite lattice or
 YANG_TEXT = "with the spontaneous magnetisation that Onsager announced and Yang proved:"
 TRY = """
 - **Quench.** Press *Quench to T = 1*. From a hot, random start domains grow, large ones eat small ones, and
-  sometimes two straight stripes remain for a very long time although a uniform lattice has less energy.
+  sometimes two straight stripes remain for a very long time although a uniform lattice has less energy. The walls'
+  length falls as 1/√t in random order; in the other orders Metropolis is too fast.
 - **Hysteresis.** Set T = 1.5, choose *m against h* under the plots, and move the field slowly from +1 to −1 and
   back. The magnetisation follows late: the loop is a memory of the past. Above the critical temperature it closes.
 - **Critical slowing down.** At T = 2.27 clusters of all sizes appear and single flips take ever longer to change

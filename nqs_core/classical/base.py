@@ -1,14 +1,17 @@
 """What every algorithm of the classical Ising model offers."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from nqs_core.classical.model import Ising, Spins
+from nqs_core.classical.order import check_order
 
 # A local update leaves a site (or bond) out of a sweep with probability 1 - ASK. If all were asked, states in which
-# every flip is free (diagonal stripes two sites wide) would turn over for ever and never mix with the others.
+# every flip is free (diagonal stripes two sites wide on a checkerboard, all states in great heat) would turn over for
+# ever and never mix with the others.
 ASK = 15 / 16
 
 
@@ -44,6 +47,23 @@ class Algorithm(ABC):
     @abstractmethod
     def tuned(self, model: Ising, counts: Counts) -> "Algorithm":
         """The algorithm with its sweep adapted to what it did so far; for use before measurements begin."""
+
+
+@dataclass(frozen=True)
+class LocalUpdate(Algorithm):
+    """An algorithm that asks every site once in a sweep, in one of ORDERS.
+
+    Raises:
+        ConfigError: there is no such order.
+    """
+
+    order: str = "random"
+
+    def __post_init__(self) -> None:
+        check_order(self.order)
+
+    def tuned(self, model: Ising, counts: Counts) -> "LocalUpdate":
+        return self
 
 
 def boltzmann(cost: np.ndarray, temperature: float) -> np.ndarray:

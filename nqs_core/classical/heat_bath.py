@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nqs_core.classical.base import Algorithm, Counts
-from nqs_core.classical.model import Ising, Spins, neighbour_sum, sublattices
+from nqs_core.classical.base import Counts, LocalUpdate
+from nqs_core.classical.model import Ising, Spins
+from nqs_core.classical.order import site_groups
 
 
 @dataclass(frozen=True)
-class HeatBath(Algorithm):
+class HeatBath(LocalUpdate):
     """Set sᵢ = +1 with probability 1 / (1 + exp(-2 (Σⱼ sⱼ + h) / T)), else -1; also called Gibbs or Glauber.
 
     Source: Glauber, J. Math. Phys. 4, 294 (1963); Creutz, Phys. Rev. D 21, 2308 (1980).
@@ -17,16 +18,11 @@ class HeatBath(Algorithm):
 
     def sweep(self, model: Ising, sigma: Spins, rng: np.random.Generator) -> tuple[Spins, Counts]:
         up = up_probability(np.arange(-4, 5) + model.field, model.temperature)
-        changed = 0
-        for sites in sublattices(model.size):
-            drawn = np.where(rng.random(sigma.shape) < up[neighbour_sum(sigma) + 4], 1, -1).astype(np.int8)
-            drawn = np.where(sites, drawn, sigma)
-            changed += np.count_nonzero(drawn != sigma)
-            sigma = drawn
-        return sigma, Counts(model.n_sites, int(changed))
-
-    def tuned(self, model: Ising, counts: Counts) -> "HeatBath":
-        return self
+        flat, draw = sigma.flatten(), rng.random(model.n_sites)
+        for sites, near in site_groups(model.size, self.order, rng):
+            total = np.sum(flat.take(near), axis=0, dtype=np.int8)
+            flat[sites] = np.where(draw.take(sites) < up.take(total + 4), 1, -1)
+        return flat.reshape(sigma.shape), Counts(model.n_sites, int(np.count_nonzero(flat != sigma.ravel())))
 
 
 def up_probability(local_field: np.ndarray, temperature: float) -> np.ndarray:

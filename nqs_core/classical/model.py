@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Int, Int8
+from jaxtyping import Int, Int8
 
 from nqs_core.errors import ConfigError
 
@@ -37,6 +37,11 @@ class Ising:
     @property
     def n_sites(self) -> int:
         return self.size**2
+
+    @property
+    def ground_energy_per_site(self) -> float:
+        """The lowest energy in J, of all spins along the field."""
+        return -(1 if self.size == 2 else 2) - abs(self.field)
 
     def start(self, how: str, rng: np.random.Generator) -> Spins:
         """The first configuration: "random" (infinite temperature) or "up" (all spins +1).
@@ -76,18 +81,7 @@ def neighbours(size: int) -> Int[np.ndarray, "n_sites n_neighbours"]:
     """Flat indices of the neighbours of every site, row-major, each once."""
     sites = np.arange(size**2, dtype=np.int32).reshape(size, size)
     shifts = (1,) if size == 2 else (1, -1)
-    return np.stack([np.roll(sites, shift, axis).ravel() for axis in (0, 1) for shift in shifts], axis=1)
-
-
-@lru_cache(maxsize=4)
-def sublattices(size: int) -> tuple[Bool[np.ndarray, "size size"], ...]:
-    """Masks of sites without neighbours among themselves: a checkerboard, or three colours on odd lattices."""
-    colour = np.arange(size) % 2
-    n_colours = 2 + size % 2
-    if size % 2:
-        colour[-1] = 2  # an odd ring has no two-colouring
-    colours = (colour[:, None] + colour[None, :]) % n_colours
-    return tuple(colours == k for k in range(n_colours))
+    return np.stack([np.roll(sites, shift, axis).ravel() for axis in (0, 1) for shift in shifts]).T
 
 
 def _within(name: str, value: float | int, low: float | int, high: float | int, unit: str) -> None:

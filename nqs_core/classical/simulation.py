@@ -23,7 +23,7 @@ class Sweep(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A mean, its standard error and the autocorrelation time τ in sweeps; NaN for fewer than 2 values."""
+    """A mean, its standard error and the autocorrelation time τ in sweeps; NaN where the values do not tell."""
 
     mean: float
     error: float
@@ -44,9 +44,10 @@ def simulate(
 
 
 def estimate(values: Float[np.ndarray, " n"]) -> Estimate:
-    """Mean ± √(variance (1 + 2τ) / n), τ = Σ_{t≥1} ρ(t) up to Sokal's window; a constant has τ = 0.
+    """Mean ± √(variance (1 + 2τ) / n), τ = Σ_{t≥1} ρ(t) up to Sokal's window.
 
     The error is that of values in equilibrium that were followed for many τ; from shorter series it is too small.
+    Error and τ are NaN for fewer than 2 values, and for a constant: what never moved may be certain or stuck.
     Source: Sokal, "Monte Carlo methods in statistical mechanics" (1996);
     Madras and Sokal, J. Stat. Phys. 50, 109 (1988).
     """
@@ -58,7 +59,7 @@ def estimate(values: Float[np.ndarray, " n"]) -> Estimate:
     spectrum = np.fft.rfft(x, 2 * n)  # padded: circular correlations would wrap around
     covariance = np.fft.irfft(np.abs(spectrum) ** 2, 2 * n)[:n] / (n - np.arange(n))
     if covariance[0] <= (16 * np.finfo(float).eps * max(np.abs(values).max(), 1e-300)) ** 2:
-        return Estimate(mean, 0.0, 0.0)
+        return Estimate(mean, float("nan"), float("nan"))
     rho = covariance / covariance[0]
     rho[0] = 0.0
     taus = np.cumsum(rho)

@@ -61,11 +61,62 @@ def test_conserved_magnetisation_has_no_exact_energy(capsys: pytest.CaptureFixtu
     out = simulated(capsys, "--size", 6, "--temperature", 2.0, "--algorithm", "kawasaki", "--sweeps", 20)
     assert "conserved" in out
     assert "exact" not in out
-    assert line(out, "magnetisation per site")[1] == 0
+    assert "±" not in next(x for x in out.splitlines() if x.startswith("magnetisation"))
 
 
 def test_one_sweep_has_no_error_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "± ?" in simulated(capsys, "--size", 4, "--temperature", 2.0, "--sweeps", 1)
+    assert "± undefined" in simulated(capsys, "--size", 4, "--temperature", 2.0, "--sweeps", 1)
+
+
+def test_what_never_moved_is_not_certain(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of quenches to T = 0.1 some end in the ground state and some in stripes; no spin of either moves again."""
+    ends = set()
+    for seed in range(6):
+        out = simulated(capsys, "--size", 8, "--temperature", 0.1, "--sweeps", 60, "--seed", seed).splitlines()
+        assert out[-2] == "acceptance                0.0000"
+        assert out[-1].startswith("Nothing moved (acceptance 0)")
+        energy = next(float(x.split()[3]) for x in out if x.startswith("energy per site"))
+        assert ("no mean is to be trusted" in out[-1]) == (energy > -1.99)
+        assert [x for x in out if "± undefined" in x] == [x for x in out if "±" in x]
+        ends.add(energy)
+    assert ends == {-2.0, -1.5}
+
+
+def sentences(model: Ising, energy: float, counts: Counts, conserved: bool = False) -> list[str]:
+    """What is said below the acceptance of a run whose energy was the same in all sweeps."""
+    lines = ising.summary(model, np.full(48, energy), np.ones(48), counts, conserved)
+    return lines[lines.index(next(x for x in lines if x.startswith("acceptance"))) + 1 :]
+
+
+def test_an_energy_that_never_changed_is_right_or_remarked() -> None:
+    frozen, moving = Counts(100, 0), Counts(100, 50)
+    for counts, what in ((frozen, "Nothing moved (acceptance 0): "), (moving, "The energy never changed: ")):
+        for model, energy, rest in (
+            (Ising(8, 0.1), -2.0, "the energy is the exact one, but its error is undefined."),
+            (Ising(8, 0.1), -1.75, "stuck, or not yet in equilibrium"),
+            (Ising(8, 0.1, -0.5), -2.5, "the energy is the lowest one, but its error is undefined."),
+            (Ising(2, 0.1, 0.5), -1.5, "the energy is the lowest one, but its error is undefined."),
+            (Ising(8, 0.1, -0.5), -1.5, "stuck, or not yet in equilibrium"),
+        ):
+            [sentence] = sentences(model, energy, counts)
+            assert sentence.startswith(what + rest)
+        [sentence] = sentences(Ising(8, 0.1), -1.5, counts, conserved=True)
+        assert sentence.startswith(what + "stuck")
+
+
+def test_a_fixed_order_of_metropolis_is_unphysical(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--size", 8, "--temperature", 2.0, "--sweeps", 10)
+    assert simulated(capsys, *given) == simulated(capsys, *given, "--order", "random")
+    for algorithm, order, remarked in (
+        ("metropolis", "random", False),
+        ("metropolis", "sequential", True),
+        ("metropolis", "checkerboard", True),
+        ("heat_bath", "checkerboard", False),
+    ):
+        out = simulated(capsys, *given, "--algorithm", algorithm, "--order", order)
+        assert (
+            f"{order} order is right in equilibrium, but its kinetics after a quench is unphysical" in out
+        ) == remarked
 
 
 def test_an_energy_far_from_the_exact_one_is_remarked() -> None:
@@ -122,6 +173,8 @@ def test_an_animation_stays_small(size: int, sweeps: int) -> None:
         (["--sweeps", 0], "sweeps must be between 1 and 10000000; given: 0"),
         (["--seed", -1], "seed must be between 0 and 4294967295; given: -1"),
         (["--algorithm", "worm"], "unknown algorithm 'worm'; choose one of metropolis, heat_bath, wolff"),
+        (["--order", "spiral"], "unknown order 'spiral'; choose one of random, sequential, checkerboard"),
+        (["--algorithm", "wolff", "--order", "random"], "wolff does not go from site to site; order 'random' is for"),
         (["--start", "down"], "unknown start 'down'; choose random or up"),
         (["--algorithm", "kawasaki", "--start", "up"], "kawasaki keeps the magnetisation"),
         (

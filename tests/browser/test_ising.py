@@ -49,7 +49,7 @@ def test_the_address_holds_the_state(open_page: OpenPage) -> None:
     page.get_by_role("radio", name="Heat bath").check(force=True)
     page.get_by_role("button", name="Tc = 2.269").click()
     page.get_by_role("combobox", name="Lattice").select_option("32")
-    wait(page, "location.search === '?L=32&algorithm=heatbath'")
+    wait(page, "location.search === '?L=32&algorithm=heat_bath'")
     assert page.evaluate("__ising.model.L") == 32
 
 

@@ -6,8 +6,9 @@ export const T_RANGE = [0.5, 5];
 export const H_RANGE = [-1, 1];
 export const SIZES = [16, 32, 64, 128, 256];
 export const SPEEDS = [1, 2, 5, 10, 20];
-export const ALGORITHMS = { metropolis: "Metropolis", heatbath: "Heat bath", wolff: "Wolff" };
-export const DEFAULTS = { T: 2.27, h: 0, L: 128, algorithm: "metropolis", speed: 1 };
+export const ALGORITHMS = { metropolis: "Metropolis", heat_bath: "Heat bath", wolff: "Wolff" };
+export const ORDER_NAMES = { random: "Random", sequential: "Sequential", checkerboard: "Checkerboard" };
+export const DEFAULTS = { T: 2.27, h: 0, L: 128, algorithm: "metropolis", order: "random", speed: 1 };
 
 const clamp = (value, [low, high]) => Math.min(high, Math.max(low, value));
 
@@ -22,14 +23,21 @@ export function readState(search) {
     const value = Number(query.get(name));
     return choices.includes(value) ? value : DEFAULTS[name];
   };
-  const algorithm = query.get("algorithm");
+  const name = (key, names) => (Object.hasOwn(names, query.get(key) ?? "") ? query.get(key) : DEFAULTS[key]);
   return {
     T: number("T", T_RANGE),
     h: number("h", H_RANGE),
     speed: choice("speed", SPEEDS),
     L: choice("L", SIZES),
-    algorithm: Object.hasOwn(ALGORITHMS, algorithm ?? "") ? algorithm : DEFAULTS.algorithm,
+    algorithm: name("algorithm", ALGORITHMS),
+    order: name("order", ORDER_NAMES),
   };
+}
+
+/** What a visitor must know about the order of the sites, or nothing. */
+export function orderNote({ algorithm, order }) {
+  if (algorithm !== "metropolis" || order === "random") return "";
+  return `${ORDER_NAMES[order]} order is right in equilibrium, but its kinetics after a quench is unphysical.`;
 }
 
 /** The address of a state; what has its default is left out, what is not ours stays. */
@@ -74,6 +82,7 @@ export const STYLE = `
   .seg input { position: absolute; opacity: 0; }
   .seg span { display: block; padding: 7px 11px; border-radius: 5px; }
   .seg input:checked + span { background: color-mix(in srgb, var(--accent) 20%, transparent); font-weight: 650; }
+  .note { margin: 8px 0 0; min-height: 1.3em; }
   .numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(104px, 1fr)); gap: 8px 12px; }
   .numbers b { display: block; font-size: 18px; font-weight: 650; font-variant-numeric: tabular-nums; }
   .plots { display: flex; flex-direction: column; gap: 8px; min-width: 0; }
@@ -125,10 +134,11 @@ function stage(state) {
     </div>
     <div class="row">
       ${segments("algorithm", "Algorithm", ALGORITHMS, state.algorithm)}
+      ${select("order", "Order", Object.keys(ORDER_NAMES), state.order, (name) => ORDER_NAMES[name])}
       ${select("L", "Lattice", SIZES, state.L, (L) => `${L} × ${L}`)}
       ${select("speed", "Sweeps per frame", SPEEDS, state.speed, String)}
       ${segments("brush", "Brush paints", { 1: "Paint up", "-1": "Paint down" }, "1")}
-    </div></div>`;
+    </div><p class="note" id="note" role="status"></p></div>`;
 }
 
 const NUMBERS = { m: "Magnetisation", e: "Energy (J)", acceptance: "Accepted", sweeps: "Sweeps", fps: "Frames / s" };

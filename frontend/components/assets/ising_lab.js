@@ -1,6 +1,6 @@
 // The 2D Ising model as something to play with: simulated, drawn and measured in the browser.
 
-import { DEFAULTS, H_RANGE, T_RANGE, buildLab, readState, writeState } from "./ising_controls.js";
+import { DEFAULTS, H_RANGE, T_RANGE, buildLab, orderNote, readState, writeState } from "./ising_controls.js";
 import { Ising } from "./ising_engine.js";
 import { History, plotEnergy, plotField, plotMagnetisation, plotTemperature } from "./ising_plots.js";
 import { pixel } from "./spin_draw.js";
@@ -9,6 +9,7 @@ import { onTheme, reducedMotion, themeColours } from "./theme.js";
 const BUDGET_MS = 12; // of a frame for simulation: a slow device makes fewer sweeps, not fewer frames
 const TEXT_MS = 100;
 const SETTLE_SWEEPS = 200; // after a change of temperature, before |m| is averaged
+const STILL_SWEEPS = 100; // without a flip, before the page remarks it
 const QUENCH_T = 1;
 
 class Lab {
@@ -57,6 +58,7 @@ class Lab {
       this.set({ L: Number(event.target.value) });
       this.reset("random");
     });
+    $("#order").addEventListener("change", (event) => this.set({ order: event.target.value }));
     $("#speed").addEventListener("change", (event) => this.set({ speed: Number(event.target.value) }));
     for (const input of $(".stage").parentElement.querySelectorAll("input[type=radio]")) {
       input.addEventListener("change", () => this.choose(input.name, input.value));
@@ -96,6 +98,7 @@ class Lab {
       const y = Math.floor(((event.clientY - box.top) / box.height) * L);
       if (x < 0 || y < 0 || x >= L || y >= L) return;
       this.model.paint(x, y, Math.max(1, L >> 5), event.shiftKey ? -this.brush : this.brush);
+      this.still = 0;
       this.drawLattice();
     };
     canvas.addEventListener("pointerdown", (event) => {
@@ -115,6 +118,7 @@ class Lab {
     Object.assign(this.state, change);
     Object.assign(this.model, { T: this.state.T, h: this.state.h });
     this.settled = 0;
+    this.still = 0;
     this.show();
     clearTimeout(this.urlTimer); // browsers allow few changes of the address in a second
     this.urlTimer = setTimeout(() => {
@@ -133,6 +137,7 @@ class Lab {
     this.pixels = new Uint32Array(this.image.data.buffer);
     this.sweeps = 0;
     this.settled = 0;
+    this.still = 0; // sweeps since a spin flipped
     this.accepted = 0;
     this.history.clear();
     if (this.lastSize !== L) this.history.clearAverages(); // |m| depends on the size
@@ -157,7 +162,8 @@ class Lab {
     const start = performance.now();
     let done = 0;
     while (done < count && (done === 0 || performance.now() - start < BUDGET_MS)) {
-      this.accepted = this.model.step(this.state.algorithm);
+      this.accepted = this.model.step(this.state.algorithm, this.state.order);
+      this.still = this.accepted ? 0 : this.still + 1;
       this.sweeps += 1;
       this.settled += 1;
       if (this.settled < SETTLE_SWEEPS / 2) this.model.tune();
@@ -170,7 +176,9 @@ class Lab {
   measure() {
     this.now = this.model.observe();
     this.history.push(this.sweeps, this.state.h, this.now);
-    if (this.state.h === 0 && this.settled > SETTLE_SWEEPS) this.history.average(this.state.T, this.now.m);
+    if (this.state.h === 0 && this.settled > SETTLE_SWEEPS) {
+      this.history.average(this.state.T, this.now.m, this.still < this.settled);
+    }
   }
 
   frame(now) {
@@ -227,19 +235,29 @@ class Lab {
       "sweeps-name": wolff ? "Steps" : "Sweeps",
     };
     for (const [id, value] of Object.entries(text)) $(`#${id}`).textContent = value;
+    this.drawNote();
     const { L } = this.state;
     const keys = "Space starts and stops, S makes one sweep.";
     this.canvas.setAttribute("aria-label", `${L} by ${L} spins, magnetisation ${now.m.toFixed(2)}. ${keys}`);
   }
 
+  drawNote() {
+    const stuck = this.still >= STILL_SWEEPS ? "Nothing has moved for a while: this is one state, not an average." : "";
+    const text = [orderNote(this.state), stuck].filter(Boolean).join(" ");
+    const note = this.$("#note");
+    if (note.textContent !== text) note.textContent = text; // a status is read aloud when it changes
+  }
+
   show() {
     const { $, state } = this;
+    $("#order").disabled = state.algorithm === "wolff";
+    this.drawNote();
     $("#T").value = state.T;
     $("#h").value = state.h;
     $("#T-now").textContent = state.T.toFixed(2);
     $("#h-now").textContent = state.h.toFixed(2);
     $("#run").textContent = this.running ? "Stop" : "Start";
-    const names = { T: "Mean |m| at h = 0 <small>– line: exact, dots: measured</small>", h: "Path of h and m" };
+    const names = { T: "Mean |m| at h = 0 <small>– line: exact, dots: measured, circles: nothing moved</small>", h: "Path of h and m" };
     $("#third-name").innerHTML = names[this.third];
     this.drawPlots();
   }

@@ -24,7 +24,7 @@ export class History {
   }
 
   clearAverages() {
-    this.averages = new Map(); // T -> {sum, n} of |m| without a field
+    this.averages = new Map(); // T -> {sum, n, moved} of |m| without a field
   }
 
   push(sweeps, h, { m, e }) {
@@ -34,11 +34,13 @@ export class History {
     if (this.loop.length > LOOP) this.loop.shift();
   }
 
-  average(T, m) {
+  /** `moved`: a spin has flipped since the temperature was set; else the average is that of one configuration. */
+  average(T, m, moved) {
     const key = T.toFixed(2);
-    const entry = this.averages.get(key) ?? { T: Number(key), sum: 0, n: 0 };
+    const entry = this.averages.get(key) ?? { T: Number(key), sum: 0, n: 0, moved: false };
     entry.sum += Math.abs(m);
     entry.n += 1;
+    entry.moved ||= moved;
     this.averages.set(key, entry);
   }
 }
@@ -93,12 +95,13 @@ class Axes {
     context.setLineDash([]);
   }
 
-  dot(x, y, colour, radius = 3) {
+  dot(x, y, colour, radius = 3, filled = true) {
     const { context } = this;
-    context.fillStyle = colour;
+    Object.assign(context, { fillStyle: colour, strokeStyle: colour, lineWidth: 1.2 });
     context.beginPath();
     context.arc(this.x(x), this.y(y), radius, 0, 2 * Math.PI);
-    context.fill();
+    if (filled) context.fill();
+    else context.stroke();
   }
 }
 
@@ -138,7 +141,9 @@ export function plotTemperature(canvas, history, { T, h }, [low, high], theme) {
     curve.push([t, magnetisationExact(t)]);
   }
   axes.line([...curve, [T_CRITICAL, 0], [high, 0]], theme.text, 1.4);
-  for (const { T: t, sum, n } of history.averages.values()) axes.dot(t, sum / n, colour("points", theme));
+  for (const { T: t, sum, n, moved } of history.averages.values()) {
+    axes.dot(t, sum / n, colour("points", theme), 3, moved);
+  }
   const now = h === 0 && history.rows.at(-1);
   if (now) axes.dot(T, Math.abs(now.m), colour("m", theme), 4);
 }
