@@ -30,7 +30,7 @@ test("a pixel for each site, first axis down; colours are RGBA in memory", () =>
 
 test("the address holds the state of the Ising page, without nonsense and defaults", () => {
   const state = readState("?T=99&h=0.1&L=77&algorithm=wolff&other=1");
-  assert.deepEqual(state, { T: 5, h: 0.1, L: 128, algorithm: "wolff", speed: 1 });
+  assert.deepEqual(state, { T: 5, h: 0.1, L: 128, algorithm: "wolff", order: "random", speed: 1 });
   assert.equal(writeState("?other=1&T=3", { ...state, T: 2.27 }), "?other=1&h=0.1&algorithm=wolff");
   assert.equal(writeState("", readState("?T=abc&algorithm=constructor")), "");
 });
