@@ -21,6 +21,7 @@ from nqs_core.samplers import Sampler
 from nqs_core.sector import Sector
 
 PROBES = 64  # random configurations that are looked at
+ROOM = 2**22  # matrix elements that they may have together
 BLOCK = 100  # moves that a CPU evaluates together, where those that are forbidden are skipped
 
 
@@ -111,9 +112,14 @@ def operator(hamiltonian: Hamiltonian) -> LocalOperator:
 
 @functools.lru_cache(maxsize=16)
 def elements(hamiltonian: Hamiltonian, sector: Sector) -> Inexact[np.ndarray, "n n_moves"]:
-    """Off-diagonal elements ⟨σ|H|flip(σ, k)⟩ of a few random configurations; evaluated on the default device."""
-    sigma = sector.random(jax.random.key(0), PROBES)
-    return np.asarray(jax.vmap(operator(hamiltonian).mel)(sigma))
+    """Off-diagonal elements ⟨σ|H|flip(σ, k)⟩ of a few random configurations; on no device, nothing is compiled."""
+    found, random = operator(hamiltonian), np.random.default_rng(0)
+    n = max(1, min(PROBES, ROOM // max(1, len(found.moves))))
+    sigma = np.where(np.arange(sector.n_sites) < (sector.n_up or 0), 1, -1).astype(np.int8)
+    sigma = np.stack([random.permutation(sigma) for _ in range(n)])
+    if sector.n_up is None:
+        sigma = random.choice(np.array([-1, 1], np.int8), sigma.shape)
+    return found.elements(sigma)
 
 
 def work(hamiltonian: Hamiltonian, ansatz: Ansatz, sampler: Sampler, optimizer: Optimizer) -> Work:

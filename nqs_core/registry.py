@@ -15,10 +15,22 @@ from nqs_core.types import Coupling
 T = TypeVar("T")
 
 
-def param(default: Any = dataclasses.MISSING, *, help: str, unit: str = "", title: str = "", **bounds: Any) -> Any:
-    """A user's parameter of a component: help, unit and bounds (`ge`, `gt`, `le`, `lt`, `min_length`, ...)."""
+def param(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,
+    unit: str = "",
+    title: str = "",
+    limits: Mapping[str, int] | None = None,
+    **bounds: Any,
+) -> Any:
+    """A user's parameter of a component: help, unit and bounds (`ge`, `gt`, `le`, `lt`, `min_length`, ...).
+
+    `limits`: what the component checks itself, for the schema.
+    """
+    extra = ({"unit": unit} if unit else {}) | dict(limits or {})
     return dataclasses.field(
-        default=default, metadata={"param": {"description": help, "unit": unit, "title": title, "bounds": bounds}}
+        default=default, metadata={"param": {"description": help, "extra": extra, "title": title, "bounds": bounds}}
     )
 
 
@@ -105,7 +117,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
                     ... if f.default is dataclasses.MISSING else f.default,
                     title=meta["title"] or f.name,
                     description=meta["description"],
-                    json_schema_extra={"unit": meta["unit"]} if meta["unit"] else None,
+                    json_schema_extra=meta["extra"] or None,
                     **meta["bounds"],
                 )
                 fields[f.name] = (_annotation(f), info)

@@ -43,6 +43,20 @@ class Sector:
         """Number of configurations."""
         return 2**self.n_sites if self.n_up is None else math.comb(self.n_sites, self.n_up)
 
+    @property
+    def log10_size(self) -> float:
+        """log10 of `size`, also where that is a number of many thousand digits, which would take seconds to find."""
+        if self.n_up is None:
+            return self.n_sites * math.log10(2)
+        n, k = self.n_sites, self.n_up
+        return (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(10)
+
+    def amount(self, factor: float = 1.0) -> str:
+        """factor · size for a sentence: such as 6.55e+04, or 10^331 beyond what a float can hold."""
+        if self.log10_size < 300:
+            return f"{factor * self.size:.3g}"
+        return f"10^{self.log10_size + math.log10(factor):.0f}"
+
     def contains(self, sigma: Sigma) -> Bool[Array, ""]:
         """Whether a configuration belongs to the sector."""
         if self.n_up is None:
@@ -57,8 +71,8 @@ class Sector:
         """
         if self.n_sites > 40 or self.size > MAX_STATES:
             raise TooLargeError(
-                f"enumerating {self.n_sites} spins needs {self.size:.3g} configurations "
-                f"({self.size * self.n_sites / 1e9:.3g} GB); the limit is {MAX_STATES} configurations"
+                f"enumerating {self.n_sites} spins needs {self.amount()} configurations "
+                f"({self.amount(self.n_sites / 1e9)} GB); the limit is {MAX_STATES} configurations"
             )
         if self.n_up is None:
             return np.arange(2**self.n_sites, dtype=np.int64)

@@ -17,6 +17,8 @@ from nqs_core.operators import Terms, conserves_sz, masks
 from nqs_core.registry import component, context, param
 from nqs_core.types import Coupling
 
+MAX_STRINGS = 10_000
+MAX_FACTORS = 200_000  # Pauli matrices of all strings together
 _FACTOR = re.compile(r"([XYZ])(\d+)")
 
 # JSON may come as it is; it is kept as text, which can be hashed and shown.
@@ -35,7 +37,9 @@ class Custom(Hamiltonian):
     strings: Strings = param(
         "-1 Z0 Z1\n-1 X0\n-1 X1",
         title="Pauli strings",
-        help='One a line, such as `-0.5 Z0 Z1`, or JSON such as {"XX": [[0, 1]]}.',
+        help='One a line, such as `-0.5 Z0 Z1`, or JSON such as {"XX": [[0, 1]]}. '
+        f"At most {MAX_STRINGS} strings with {MAX_FACTORS} factors together.",
+        limits={"maxStrings": MAX_STRINGS, "maxFactors": MAX_FACTORS},
         max_length=1_000_000,
     )
     scale: Coupling = param(1.0, title="Scale", help="Factor of the whole sum.", ge=-1e3, le=1e3)
@@ -44,13 +48,7 @@ class Custom(Hamiltonian):
     formula: ClassVar[str] = r"H = {scale} \sum_n c_n \prod_k \sigma^{{\alpha_{{nk}}}}_{{i_{{nk}}}}"
 
     def __post_init__(self) -> None:
-        for letters, rows in _parse(self.strings).items():
-            for sites, _ in rows:
-                text = " ".join(f"{p}{i}" for p, i in zip(letters, sites, strict=True))
-                if max(sites) >= self.lattice.n_sites or min(sites) < 0:
-                    raise ConfigError(f"Pauli string {text!r}: sites must be 0..{self.lattice.n_sites - 1}")
-                if len(set(sites)) < len(sites):
-                    raise ConfigError(f"Pauli string {text!r}: a site stands twice in one string")
+        _check(self.strings, self.lattice.n_sites)
 
     @property
     def conserves_sz(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -63,15 +61,26 @@ class Custom(Hamiltonian):
         for flipped, strings in groups.items():
             label = {site: k for k, site in enumerate(sorted({i for _, sites, _ in strings for i in sites}))}
             terms = [Terms(p, np.array([[label[i] for i in sites]]), c) for p, sites, c in strings]
-            if flipped and not (len(label) <= 16 and conserves_sz(masks(terms, len(label)))):
+            if flipped and not (len(label) <= 62 and conserves_sz(masks(terms, len(label)))):
                 return False
         return True
 
     def terms(self) -> tuple[Terms, ...]:
-        return tuple(
-            Terms(letters, np.array([sites for sites, _ in rows]), self.scale * np.array([c for _, c in rows]))
-            for letters, rows in _parse(self.strings).items()
-        )
+        return tuple(Terms(letters, sites, self.scale * c) for letters, sites, c in _sorted(self.strings))
+
+
+@functools.lru_cache(maxsize=16)
+def _check(strings: str, n_sites: int) -> None:
+    for letters, rows in _parse(strings).items():
+        for sites, _ in rows:
+            wrong = ""
+            if max(sites) >= n_sites or min(sites) < 0:
+                wrong = f"sites must be 0..{n_sites - 1}"
+            elif len(set(sites)) < len(sites):
+                wrong = "a site stands twice in one string"
+            if wrong:
+                text = " ".join(f"{p}{i}" for p, i in zip(letters[:40], sites[:40], strict=True))
+                raise ConfigError(f"Pauli string {text!r}: {wrong}")
 
 
 @functools.lru_cache(maxsize=16)
@@ -79,11 +88,34 @@ def _parse(strings: str) -> Parsed:
     """Rows of sites and coefficients by Pauli letters."""
     text = strings.strip()
     found: Parsed = {}
+    n_strings = n_factors = 0
     for letters, sites, c in _from_json(text) if text[:1] in ("{", "[") else _from_lines(text):
+        n_strings, n_factors = n_strings + 1, n_factors + len(letters)
+        if n_strings > MAX_STRINGS:
+            raise ConfigError(f"custom: more than {MAX_STRINGS} Pauli strings; at most {MAX_STRINGS} are allowed")
+        if n_factors > MAX_FACTORS:
+            raise ConfigError(
+                f"custom: the Pauli strings have more than {MAX_FACTORS} factors together; at most {MAX_FACTORS} are "
+                "allowed"
+            )
         found.setdefault(letters, []).append((sites, c))
     if not found:
         raise ConfigError("custom: no Pauli string given; one a line, such as '-0.5 Z0 Z1'")
     return found
+
+
+@functools.lru_cache(maxsize=16)
+def _sorted(strings: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Letters, sites and coefficients, with the factors of a string in the order of their letters: fewer words."""
+    found: dict[str, list[tuple[list[int], float]]] = {}
+    for letters, rows in _parse(strings).items():
+        order = sorted(range(len(letters)), key=lambda k: letters[k])
+        of_word = found.setdefault("".join(sorted(letters)), [])
+        of_word += [([sites[k] for k in order], c) for sites, c in rows]
+    return [
+        (letters, np.array([sites for sites, _ in rows]), np.array([c for _, c in rows]))
+        for letters, rows in found.items()
+    ]
 
 
 def _from_lines(text: str) -> Iterator[tuple[str, tuple[int, ...], float]]:

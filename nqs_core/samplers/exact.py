@@ -1,5 +1,6 @@
 """Exact sampling of small systems by enumeration."""
 
+import math
 from typing import ClassVar
 
 import jax
@@ -36,10 +37,10 @@ class Exact(Sampler):
     sector: Sector = context()
 
     def __post_init__(self) -> None:
-        if self.sector.size > MAX_STATES:
+        if self.sector.log10_size > math.log10(MAX_STATES) + 1e-9:
             raise TooLargeError(
-                f"sampler 'exact': {self.sector.n_sites} sites have {self.sector.size:.4g} configurations "
-                f"({self.sector.size * 16 / 1e9:.3g} GB of amplitudes); the limit is {MAX_STATES}; use 'metropolis'"
+                f"sampler 'exact': {self.sector.n_sites} sites have {self.sector.amount()} configurations "
+                f"({self.sector.amount(16 / 1e9)} GB of amplitudes); the limit is {MAX_STATES}; use 'metropolis'"
             )
 
     def init(self, key: PRNGKeyArray, ansatz: Ansatz, params: Params) -> None:

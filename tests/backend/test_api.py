@@ -99,6 +99,23 @@ def test_validation_fills_defaults_and_states_the_cost(api: httpx.Client) -> Non
     assert again == told | {"config": told["config"] | {"name": "other"}}
 
 
+@pytest.mark.parametrize(
+    ("lattice", "n_sites"),
+    [
+        ({"name": "square", "params": {"extent": [100, 100]}}, 10_000),
+        ({"name": "chain", "params": {"length": 1100}}, 1100),
+    ],
+)
+def test_more_than_1023_sites_are_estimated_and_launched(api: httpx.Client, lattice: Any, n_sites: int) -> None:
+    answer = api.post("/api/validate", json=GOOD | {"lattice": lattice}).json()
+    assert answer["n_sites"] == n_sites
+    assert answer["card"]["time"] is not None
+    assert api.get(f"/api/runs/{submit(api, lattice=lattice)}").json()["state"] == "queued"
+    too_large = api.post("/api/runs", json=GOOD | {"lattice": lattice, "sampler": {"name": "exact"}})
+    assert too_large.status_code == 422
+    assert "GB" in too_large.json()["detail"]
+
+
 def test_a_frustrated_sign_is_warned_of(api: httpx.Client) -> None:
     config = GOOD | {"hamiltonian": {"name": "heisenberg", "params": {"marshall": False}}, "sector": {"sz": 0}}
     assert "positive" in api.post("/api/validate", json=config).json()["warnings"][0]

@@ -2,10 +2,12 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nqs_core import operators
 from nqs_core.ansatze.base import flip
 from nqs_core.operators import (
     Terms,
@@ -59,6 +61,28 @@ def test_every_short_string_equals_its_kronecker_product(letters):
     expected = dense_of(terms, n)
     np.testing.assert_allclose(to_dense(terms, Sector(n)), expected, atol=1e-14)
     np.testing.assert_allclose(matrix_of(compile(terms, n), n), expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("few", [0, 100])
+def test_many_words_in_one_program_equal_kronecker_products(monkeypatch, few):
+    monkeypatch.setattr(operators, "FEW", few)
+    n, terms = 4, list(random_terms(4, seed=3))
+    operator, states = compile(terms, n), Sector(n).enumerate()
+    np.testing.assert_allclose(matrix_of(operator, n), dense_of(terms, n), atol=1e-13)
+    np.testing.assert_allclose(operator.elements(states), jax.vmap(operator.mel)(jnp.asarray(states)), atol=1e-13)
+    if few == 0:
+        assert len({frozenset(move) for move in operator.moves.tolist()}) == len(operator.moves)
+        with pytest.raises(ValueError, match="row by row"):
+            _ = operator.n_rows
+
+
+def test_only_a_diagonal_or_nothing_in_one_program(monkeypatch):
+    monkeypatch.setattr(operators, "FEW", 0)
+    operator = compile([Terms("Z", np.array([[0], [1]]), 2.0)], 2)
+    assert operator.moves.shape[0] == 0
+    assert operator.mel(jnp.ones(2, jnp.int8)).shape == (0,)
+    assert operator.elements(np.ones((3, 2), np.int8)).shape == (3, 0)
+    assert float(operator.diagonal(jnp.array([1, -1], jnp.int8))) == 0.0
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5])
@@ -159,3 +183,12 @@ def test_the_flip_of_all_spins_is_that_of_the_matrix(letters, even):
     terms = (Terms(letters, np.arange(len(letters))[None, :], 0.7),)
     matrix = dense(terms, 3)
     assert is_flip_invariant(terms) == even == np.allclose(matrix[::-1, ::-1], matrix)
+
+
+@pytest.mark.parametrize(("sign", "conserves"), [(1.0, True), (-1.0, False)])
+def test_hopping_over_many_sites_conserves_sz(sign, conserves):
+    n = 30
+    middle = np.arange(1, n - 1)
+    sites = np.concatenate([[0, n - 1], middle])[None]
+    strings = [Terms(ends + "Z" * len(middle), sites, c) for ends, c in (("XX", 0.5), ("YY", sign * 0.5))]
+    assert conserves_sz(masks(strings, n)) == conserves

@@ -1,13 +1,18 @@
 """What is refused, and with which sentence."""
 
+import random
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nqs_core import problem
+from nqs_core.card import card
 from nqs_core.config import parse
 from nqs_core.errors import ConfigError, TooLargeError
+from nqs_core.hamiltonians import HAMILTONIANS
 from tests.nqs_core.systems import config
 
 
@@ -102,3 +107,46 @@ def test_a_run_and_its_reference_mean_the_same_states():
     shifted = psi[[int(np.flatnonzero((states == np.roll(s, 1)).all(axis=1))[0]) for s in states]]  # Ψ(t σ)
     assert np.allclose(shifted, psi * np.exp(-2j * np.pi * 2 / 6))
     assert np.allclose(psi[::-1], -psi)  # the complement of state k is state 2^n - 1 - k
+
+
+def random_strings(n, weight=16):
+    """`n` lines of random Pauli strings on 16 sites."""
+    rng = random.Random(0)
+    rows = [" ".join(f"{rng.choice('XYZ')}{i}" for i in rng.sample(range(16), weight)) for _ in range(n)]
+    return {"name": "custom", "params": {"strings": "\n".join(rows)}}
+
+
+def test_thousands_of_long_strings_are_planned_in_a_moment():
+    start = time.process_time()
+    built = problem.build(config(hamiltonian=random_strings(6000), lattice={"name": "chain", "params": {"length": 16}}))
+    told = card(built)
+    assert problem.warnings(built)
+    assert told.flops["energies"] > 6000
+    assert time.process_time() - start < 5  # 0.6 measured; each string by itself takes a hundred seconds
+
+
+@pytest.mark.parametrize(
+    ("n", "weight", "limit"), [(10_001, 1, "more than 10000 Pauli strings"), (9000, 16, "more than 100 factors")]
+)
+def test_more_strings_than_the_schema_allows_are_refused(monkeypatch, n, weight, limit):
+    monkeypatch.setattr("nqs_core.hamiltonians.custom.MAX_FACTORS", 100 if weight > 1 else 20_000)
+    with pytest.raises(ConfigError, match=limit):
+        problem.build(config(hamiltonian=random_strings(n, weight)))
+
+
+def test_the_schema_names_the_limits_of_strings():
+    schema = HAMILTONIANS.model("custom").model_json_schema()["properties"]["strings"]
+    assert (schema["maxStrings"], schema["maxFactors"]) == (10_000, 200_000)
+    assert "10000 strings" in schema["description"]
+
+
+@pytest.mark.parametrize(
+    "lattice", [{"name": "chain", "params": {"length": 1100}}, {"name": "square", "params": {"extent": [100, 100]}}]
+)
+def test_more_sites_than_a_float_can_count_configurations_of(lattice):
+    built = problem.build(config(lattice=lattice, sampler={"name": "metropolis"}))
+    told = card(built)
+    assert told.n_sites == built.n_sites > 1023
+    assert "configurations" in told.fits["sampler"]["exact"]
+    with pytest.raises(TooLargeError, match=r"sampler 'exact': \d+ sites have 10\^\d+ configurations"):
+        problem.build(config(lattice=lattice, sampler={"name": "exact"}))

@@ -59,3 +59,25 @@ def test_large_sectors_are_counted_but_not_enumerated():
         with pytest.raises(TooLargeError, match="configurations"):
             sector.indices()
     assert len(Sector(36, 17.0).indices()) == 36
+
+
+@pytest.mark.parametrize(("n", "sz"), [(20, None), (21, 0.5), (1023, None), (1000, 3.0)])
+def test_the_logarithm_of_a_size_is_that_of_the_size(n, sz):
+    sector = Sector(n, sz)
+    assert sector.log10_size == pytest.approx(math.log10(sector.size), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("sector", "words"),
+    [
+        (Sector(10), "1.02e+03"),
+        (Sector(1100), "10^331"),
+        (Sector(10_000), "10^3010"),
+        (Sector(10**6, 0.0), "10^301027"),
+    ],
+)
+def test_a_size_of_any_length_is_said(sector, words):
+    assert sector.amount() == words
+    if sector.n_sites > 40:
+        with pytest.raises(TooLargeError, match=rf"needs {words.replace('^', '.')} configurations"):
+            sector.indices()
