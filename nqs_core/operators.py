@@ -139,7 +139,7 @@ def _merged(terms: Sequence[Terms]) -> LocalOperator:
     codes, c = table(terms), coefficients(terms)
     flips, signs, n_y = parts(codes)
     phase = np.array([1, -1j, -1, 1j])[n_y % 4]
-    c = c * (phase if np.any(n_y % 2) else phase.real)
+    c = c * (phase if np.any(n_y % 2) else np.real(phase))
     owner = alike(flips)
     order = np.argsort(owner, kind="stable")
     order = order[flips[order, 0] >= 0]
@@ -230,7 +230,7 @@ def conserves_sz(groups: Sequence[Masks]) -> bool:
         width = len(flipped)
         if width % 2 or width > MOST_FLIPPED:
             return False
-        inside = sum(((signs >> k) & 1) << i for i, k in enumerate(flipped))
+        inside = np.sum([((signs >> k) & 1) << i for i, k in enumerate(flipped)], axis=0)
         patterns = np.arange(1 << width)
         changed = patterns[2 * np.bitwise_count(patterns) != width]
         # Signs of sites that are not flipped vary independently: each of their products must vanish by itself.
