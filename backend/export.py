@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import Engine
 
 from backend import store
+from backend.provenance import COMMIT
 from backend.series import current_rows
 from backend.strict import dumps
 
 PAGE = 5000
 ABOUT = (
     "id", "name", "kind", "parent", "state", "tags", "notes", "created", "started", "ended", "attempt", "device",
-    "cloned_from",
+    "cloned_from", "leading", "runtime_seconds",
 )  # fmt: skip
 _FIRST = {"vmc": "step", "dmrg": "step", "measure": "batch", "exact": "level"}  # column
 _HEAD = ("seq", "kind", "step", "t", "attempt")
@@ -48,6 +49,7 @@ def _all_events(engine: Engine, run_id: str) -> Iterator[dict[str, Any]]:
 
 def _document(run: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, Any]:
     points = [{name: e[name] for name in e if name not in _HEAD} for e in events if e["kind"] == "point"]
+    recorded = run["versions"] or {}
     return {
         "spinscope": version("spinscope"),
         "run": {name: run[name] for name in ABOUT},
@@ -58,7 +60,8 @@ def _document(run: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, An
         "measure": _batches(events),
         "points": points,
         "warnings": [_plain(e, "step", "code", "message") for e in events if e["kind"] == "warning"],
-        "versions": next((e["versions"] for e in reversed(events) if e.get("versions")), None),
+        "versions": {name: value for name, value in recorded.items() if name != COMMIT},
+        **{name: value for name, value in recorded.items() if name == COMMIT},
     }
 
 

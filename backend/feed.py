@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 from backend import store
 from backend.series import Curve, brief
 from backend.strict import dumps
+from nqs_core import words
 
 POLL = 0.05  # seconds between two looks at the database's version
 PERIOD = 0.1  # seconds between two frames of a client, and between two looks at a run
@@ -275,9 +276,10 @@ class Hub:
         """Read the run's status and one page of events; whether anything was new."""
         run = store.get_run(self.engine, topic.id)
         if run is None:
-            status: dict[str, Any] = dict.fromkeys(STATUS) | {"id": topic.id, "state": "deleted"}
+            status: dict[str, Any] = dict.fromkeys((*STATUS, "label")) | {"id": topic.id, "state": "deleted"}
         else:
             status = {name: run[name] for name in STATUS} | {"result": brief(run["result"])}
+            status["label"] = words.system(run["config"])
             topic.shape = topic.shape or lattice_shape(run)
         after = topic.curve.last
         news = status != topic.status or topic.version == 0

@@ -65,6 +65,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     engine = await asyncio.to_thread(store.open_engine, settings.db_url)
     await asyncio.to_thread(references.start, engine)
+    await asyncio.to_thread(store.lead_all, engine)
     boot = uuid.uuid4().hex
     app.state.service = Service(settings, engine, boot)
     app.state.hub = Hub(engine, boot)

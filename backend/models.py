@@ -11,11 +11,12 @@ import sqlalchemy as sa
 
 from nqs_core.events import reals
 
-SCHEMA_VERSION = "0003"  # newest file in migrations/versions; a test compares the two
+SCHEMA_VERSION = "0004"  # newest file in migrations/versions; a test compares the two
 
 KINDS = ("vmc", "dmrg", "exact", "measure")  # measure: more samples of the run `parent`
 STATES = ("queued", "starting", "running", "stopped", "done", "failed")
 ACTIVE = ("starting", "running")
+TIMES = ("compile_seconds", "train_seconds", "measure_seconds")  # of the run so far
 METRICS = (
     "energy",
     "energy_error",
@@ -29,6 +30,7 @@ METRICS = (
     "jsd",
     "n_samples",
     "step_seconds",
+    *TIMES,
 )  # scalars with a column of their own; all others go to metrics.extra
 
 metadata = sa.MetaData(
@@ -102,9 +104,11 @@ runs = sa.Table(
     sa.Column("tags", JSON, nullable=False),
     sa.Column("archived", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("notes", sa.Text, nullable=False, server_default=""),
+    sa.Column("search", sa.Text, nullable=False, server_default=""),  # what a search looks through, folded
     sa.Column("cloned_from", sa.String(36)),
     sa.Column("kind", sa.String(16), nullable=False, server_default="vmc"),
     sa.Column("parent", sa.String(36)),
+    sa.Column("leading", sa.String(36)),  # the measurement whose numbers the run shows; null: its own
     sa.Column("config", JSON, nullable=False),
     sa.Column("system_key", sa.Text),  # canonical key and sector label: which references speak about the run
     sa.Column("system_sector", sa.String(64)),

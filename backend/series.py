@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from backend.models import TIMES
+
 DOUBLE = ("step", "time", "energy", "samples")  # float32 would round an energy at 5e-8, above errors that users chase
 MESSAGES = ("warning", "log", "control", "state")
 _LARGEST = float(np.finfo(np.float32).max)
@@ -90,7 +92,7 @@ class Curve:
         before = self._alive[-1] if self._alive else None
         scalars = event["scalars"]
         for name, value in scalars.items():
-            if value is not None:
+            if value is not None and name not in TIMES:
                 if name not in columns:
                     columns[name] = self._empty(name)
                 if math.isnan(value):
@@ -101,6 +103,8 @@ class Curve:
             value = scalars.get(part)
             done = 0.0 if before is None else float(columns[total][before])
             columns[total][row] = done + (value if value is not None and math.isfinite(value) else 0.0)
+        if (trained := scalars.get("train_seconds")) is not None:
+            columns["time"][row] = trained
         self._seq[row] = event["seq"]
         self._alive.append(row)
         self._n += 1

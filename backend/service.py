@@ -3,7 +3,7 @@
 import functools
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -20,7 +20,7 @@ from backend.settings import Settings
 from backend.starts import Starts
 from backend.store import StateError
 from backend.strict import Invalid
-from nqs_core import catalog
+from nqs_core import catalog, words
 from nqs_core.config import MeasureJob, RunConfig, Text
 from nqs_core.lattices.drawing import draw
 from nqs_core.lattices.symmetry import little
@@ -99,7 +99,9 @@ class Service:
         """
         return self._starts.checked(self._planner.plan(checked(RunConfig, body)).answer)
 
-    def submit(self, body: Any, *, idem_key: str | None = None, cloned_from: str | None = None) -> dict[str, Any]:
+    def submit(
+        self, body: Any, *, idem_key: str | None = None, cloned_from: str | None = None, tags: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Queue a run; the configuration is stored with every default, so that it means the same for ever."""
         answer, work = self._planner.plan(checked(RunConfig, body))
         answer = self._starts.checked(answer)
@@ -110,6 +112,7 @@ class Service:
             answer["config"],
             idem_key=idem_key,
             cloned_from=cloned_from,
+            tags=tags,
             reference=answer["reference"],
             n_sites=answer["n_sites"],
             system=references.system_of(config),
@@ -131,18 +134,19 @@ class Service:
         except ValueError as error:
             raise Invalid([("sort", str(error))]) from None
         found = self._results(runs)
-        return {"runs": [_judged({**run, "result": found[run["id"]]}) for run in runs], "total": total}
+        return {"runs": [_judged(_led({**run, "result": found[run["id"]]}, found)) for run in runs], "total": total}
 
     def _results(self, runs: list[dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
         """The results of runs without their arrays, each read once after the last event of its run."""
         ended = [run for run in runs if run["state"] not in ("queued", *models.ACTIVE)]
-        new = [run["id"] for run in ended if self._briefs.get(run["id"], (None,))[0] != run["last_seq"]]
+        seen = {run["id"]: run["last_seq"] for run in ended}
+        seen |= {run["leading"]: -1 for run in ended if run["leading"]}  # done for good
+        new = [run for run, last in seen.items() if self._briefs.get(run, (None,))[0] != last]
         if new:
             full = store.results(self.engine, new)
-            seen = {run["id"]: run["last_seq"] for run in ended}
             self._briefs |= {run: (seen[run], brief(result)) for run, result in full.items()}
-        here = {run["id"]: self._briefs[run["id"]][1] for run in ended if run["id"] in self._briefs}
-        return {run["id"]: here.get(run["id"]) for run in runs}
+        here = {run: self._briefs[run][1] for run in seen if run in self._briefs}
+        return {run["id"]: None for run in runs} | here
 
     def run(self, run_id: str) -> dict[str, Any]:
         """One run.
@@ -153,7 +157,8 @@ class Service:
         run = store.get_run(self.engine, run_id) if RUN_ID.fullmatch(run_id) else None
         if run is None:
             raise NotFound(f"there is no run {run_id[:60]!r}")
-        return _judged(run) | {"measurements": store.children(self.engine, run_id)}
+        children = store.children(self.engine, run_id)
+        return _judged(_led(run, {child["id"]: child["result"] for child in children})) | {"measurements": children}
 
     def update(self, run_id: str, body: Any) -> dict[str, Any]:
         """Change name, tags, notes or whether it is archived."""
@@ -189,7 +194,9 @@ class Service:
         return self.run(run_id)
 
     def clone(self, run_id: str, patch: Any, *, idem_key: str | None = None) -> dict[str, Any]:
-        """Queue a run with the same configuration, changed by a JSON merge patch (RFC 7396).
+        """Queue a run with the same configuration and tags, changed by a JSON merge patch (RFC 7396).
+
+        Unless the patch has a name, it is that of the run with what is changed.
 
         Raises:
             StateError: it is the computation of a reference.
@@ -204,7 +211,8 @@ class Service:
             change = patch.get(family)
             if isinstance(change, dict) and change.get("name") not in (None, (config.get(family) or {}).get("name")):
                 config = {**config, family: {}}  # another component does not take this one's parameters
-        return self.submit(merge(config, patch), idem_key=idem_key, cloned_from=run_id)
+        patch = {"name": words.clone_name(run, patch, store.names(self.engine)), **patch}
+        return self.submit(merge(config, patch), idem_key=idem_key, cloned_from=run_id, tags=run["tags"])
 
     def measure(self, run_id: str, body: Any, *, idem_key: str | None = None) -> dict[str, Any]:
         """Queue a measurement of a run with fresh samples; the run itself stays as it is.
@@ -245,6 +253,13 @@ class Service:
         self.run(run_id)
         events, last = store.read_events(self.engine, run_id, after, limit)
         return {"events": events, "last_seq": last}
+
+
+def _led(run: dict[str, Any], results: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
+    """`leading` with the result of the measurement that speaks for the run instead of its own."""
+    child = run["leading"]
+    result = brief(results.get(child)) if child else None
+    return {**run, "leading": {"run": child, "result": result} if result else None}
 
 
 def _judged(run: dict[str, Any]) -> dict[str, Any]:

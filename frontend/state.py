@@ -142,6 +142,11 @@ def decode_selection(text: str, known: Collection[str]) -> dict[str, int]:
     return out
 
 
+def archived(runs: Mapping[str, Run]) -> set[str]:
+    """The ids of the archived runs."""
+    return {run for run, row in runs.items() if row.get("archived")}
+
+
 def free_slot(taken: Collection[int]) -> int:
     """The lowest colour index that nobody has; indices past the palette repeat the colours with another dash."""
     slot = 0
@@ -180,14 +185,15 @@ class View(Choices):
         super().__init__(**params)
         self._remembered: dict[str, int] = {}
         self._known: Collection[str] = ()
+        self._archived: set[str] = set()
 
-    def restore(self, known: Collection[str]) -> None:
-        """Take selection and focus from the texts of the URL; without a selection, the first known run."""
+    def restore(self, known: Mapping[str, Run]) -> None:
+        """Take selection and focus from the texts of the URL; else the first run that is not archived."""
         self._known = known
+        self._archived = archived(known)
         chosen = decode_selection(self.runs, known)
         focus = resolve_id(self.focus, known) or next(iter(chosen), "")
-        if not chosen and not self.runs and known:
-            first = next(iter(known))
+        if not chosen and not self.runs and (first := next((r for r in known if r not in self._archived), "")):
             chosen, focus = {first: 0}, focus or first
         self._remembered.update(chosen)
         self.param.update(selected=chosen, focused=focus)
@@ -215,10 +221,12 @@ class View(Choices):
         self.focused = run
         self.choose([*self.selected, run], known)
 
-    def forget(self, known: Collection[str]) -> None:
-        """Drop runs that no longer exist."""
-        if any(r not in known for r in self.selected) or (self.focused and self.focused not in known):
-            self.choose([r for r in self.selected if r in known], known)
+    def forget(self, known: Mapping[str, Run]) -> None:
+        """Drop runs that no longer exist, and undraw those that were archived since; who ticks one draws it again."""
+        before, self._archived = self._archived, archived(known)
+        gone = self._archived - before
+        if any(r not in known or r in gone for r in self.selected) or (self.focused and self.focused not in known):
+            self.choose([r for r in self.selected if r in known and r not in gone], known)
 
     def _write(self) -> None:
         focus = short_id(self.focused, self._known) if self.focused else ""

@@ -3,7 +3,7 @@
 import base64
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from nqs_core.operators import compile
 from nqs_core.optimizers.base import Batch
 from nqs_core.problem import Problem
 from nqs_core.samplers.base import SamplerInfo, Samples
+from nqs_core.stopwatch import Stopwatch
 from nqs_core.types import Params
 
 WINDOW = 64  # draws per chain that the diagnostics of the chains look back on
@@ -25,6 +26,14 @@ SNAPSHOT_CHAINS = 8
 SNAPSHOT_SECONDS = 0.4
 TRAIN, MEASURE = 0, 1
 REMEASURE = 2**31 - 1  # sets the random numbers of later measurements apart
+
+
+class Seconds(NamedTuple):
+    """Wall time of a run so far, by what it was spent on; waiting for whoever takes the events is no part of it."""
+
+    compile: Float[Array, ""]  # tracing and compiling, of whatever
+    train: Float[Array, ""]  # optimisation steps
+    measure: Float[Array, ""]  # looks at observables during the training, and the final measurement
 
 
 class VMCState(NamedTuple):
@@ -38,7 +47,7 @@ class VMCState(NamedTuple):
     optimizer: Any
     window: Float[Array, "n_chains n_window"]  # recent local energies, each step's mean subtracted; NaN where none yet
     measured: Measured
-    seconds: Float[Array, ""]  # wall time of all steps so far
+    seconds: Seconds
 
 
 class Metrics(NamedTuple):
@@ -82,7 +91,7 @@ def _fresh(problem: Problem, seed: int, params: Params | None = None) -> VMCStat
         optimizer=problem.optimizer.init(params),
         window=jnp.full((n_chains, max(WINDOW, n_draws)), jnp.nan, jnp.float64),
         measured=measurement.empty(problem, n_chains, n_draws),
-        seconds=jnp.asarray(0.0, jnp.float64),
+        seconds=Seconds(*[jnp.asarray(0.0, jnp.float64) for _ in Seconds._fields]),
     )
 
 
@@ -196,17 +205,18 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
     yield StateEvent(phase="measure", step=int(state.step)), state
     n_batches = state.measured.energies.shape[0]
     while int(state.measured.n_batches) < n_batches:
-        started = time.perf_counter()
-        state, metrics = measure(problem, state)
-        scalars = _to_host(metrics.scalars, started, problem)
+        with Stopwatch() as watch:
+            state, metrics = measure(problem, state)
+            scalars = _to_host(metrics.scalars, problem)
         _refuse_divergence(scalars["energy"], int(state.step))  # the last update is first seen here
-        state = state._replace(seconds=state.seconds + scalars["step_seconds"])
+        state = _after(state, watch, "measure")
+        scalars |= times(state) | {"step_seconds": watch.working}
         scalars["batch"] = float(state.measured.n_batches)  # a resumed run measures some of them again
         yield MetricsEvent(step=int(state.step), phase="measure", scalars=scalars), state
-    result = measurement.result(problem, state.measured, state.params) | {
-        "n_steps": int(state.step),
-        "seconds": float(state.seconds),
-    }
+    with Stopwatch() as watch:
+        result = measurement.result(problem, state.measured, state.params)
+    state = _after(state, watch, "measure")
+    result |= {"n_steps": int(state.step), **times(state), "seconds": sum(times(state).values())}
     yield StateEvent(state="done", step=int(state.step), result=result), state
 
 
@@ -214,29 +224,53 @@ def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Ev
     last_snapshot = -np.inf
     compiling = True
     assert problem.config is not None
-    every = problem.config.observe_every or max(1, n_steps // 50)
     while int(state.step) < n_steps:
-        started = time.perf_counter()
         before = state
-        state, metrics = step(problem, state)
-        scalars = _to_host(metrics.scalars, started, problem)
-        state = state._replace(seconds=state.seconds + scalars["step_seconds"])
+        with Stopwatch() as watch:
+            state, metrics = step(problem, state)
+            scalars = _to_host(metrics.scalars, problem)
+        state = _after(state, watch, "train")
+        scalars["step_seconds"] = watch.working
         k = int(state.step)
         if compiling:
             yield StateEvent(phase="train", step=k - 1), before
             compiling = False
         _refuse_divergence(scalars["energy"], k)
-        arrays = {}
-        if k % every == 0 or k == n_steps:
-            means, arrays = measurement.live(problem, before.params, metrics.samples)
-            scalars |= {name: value for name, value in means.items() if np.isfinite(value)}
-        if measurement.exact_due(problem, k):
-            key = jax.random.fold_in(state.key, 1)
-            scalars |= measurement.against_exact(problem, before.params, state.sampler, key)
-        yield MetricsEvent(step=k, phase="train", scalars=scalars, arrays=arrays), state
-        if started - last_snapshot > SNAPSHOT_SECONDS or k == n_steps:
-            last_snapshot = started
+        with Stopwatch() as watch:
+            looked, arrays = _look(problem, before.params, state, metrics.samples)
+        state = _after(state, watch, "measure")
+        yield MetricsEvent(step=k, phase="train", scalars=scalars | looked | times(state), arrays=arrays), state
+        if time.monotonic() - last_snapshot > SNAPSHOT_SECONDS or k == n_steps:
+            last_snapshot = time.monotonic()
             yield _snapshot(k, metrics.samples), state
+
+
+def _look(
+    problem: Problem, params: Params, state: VMCState, samples: Samples
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Observables, and how far the state is from the exact one, at the steps at which they are due."""
+    assert problem.config is not None
+    k, n_steps = int(state.step), problem.config.n_steps
+    scalars: dict[str, float] = {}
+    arrays: dict[str, Any] = {}
+    if k % (problem.config.observe_every or max(1, n_steps // 50)) == 0 or k == n_steps:
+        means, arrays = measurement.live(problem, params, samples)
+        scalars |= {name: value for name, value in means.items() if np.isfinite(value)}
+    if measurement.exact_due(problem, k):
+        key = jax.random.fold_in(state.key, 1)
+        scalars |= measurement.against_exact(problem, params, state.sampler, key)
+    return scalars, arrays
+
+
+def times(state: VMCState) -> dict[str, float]:
+    """compile_seconds, train_seconds and measure_seconds of a run so far."""
+    return {f"{name}_seconds": float(value) for name, value in state.seconds._asdict().items()}
+
+
+def _after(state: VMCState, watch: Stopwatch, spent_on: Literal["train", "measure"]) -> VMCState:
+    before = state.seconds
+    spent = {"compile": before.compile + watch.compiling, spent_on: getattr(before, spent_on) + watch.working}
+    return state._replace(seconds=before._replace(**spent))
 
 
 def _refuse_divergence(energy: float, step: int) -> None:
@@ -247,13 +281,12 @@ def _refuse_divergence(energy: float, step: int) -> None:
         )
 
 
-def _to_host(scalars: dict[str, Float[Array, ""]], started: float, problem: Problem) -> dict[str, float]:
+def _to_host(scalars: dict[str, Float[Array, ""]], problem: Problem) -> dict[str, float]:
     values = {name: float(value) for name, value in jax.device_get(scalars).items()}
     values = {name: value for name, value in values.items() if name == "energy" or np.isfinite(value)}
     return values | {
         "energy_per_site": values["energy"] / problem.n_sites,
         "n_samples": float(problem.sampler.n_samples),
-        "step_seconds": time.perf_counter() - started,
     }
 
 

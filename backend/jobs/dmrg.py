@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import time
 from contextlib import closing
-from importlib.metadata import version
 from typing import Any
 
 from backend import references, store
 from backend.jobs.base import Steps, Task
+from backend.provenance import provenance
 from backend.series import current_rows
 from nqs_core.config import ReferenceJob, parse_as
 from nqs_core.errors import NQSError, TooLargeError
@@ -82,8 +82,7 @@ def steps(task: Task) -> Steps:
     job = parse_as(ReferenceJob, task.config)
     limit = task.settings.memory_bytes or MEMORY_LIMIT
     whole = plan_dmrg(job, job.chi, limit)
-    packages = {name: version(name) for name in ("spinscope", "physics-tenpy", "numpy")}
-    task.sink.set(device="cpu", n_sites=whole.n_sites, versions=packages)
+    task.sink.set(device="cpu", n_sites=whole.n_sites, versions=provenance("physics-tenpy", "numpy"))
     series = Series(task, whole.n_sites)
     if task.attempt > 1:
         series.rewind()

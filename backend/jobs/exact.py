@@ -7,6 +7,7 @@ from typing import Any
 
 from backend import references
 from backend.jobs.base import Steps, Task
+from backend.provenance import provenance
 from nqs_core.config import ReferenceJob, parse_as
 from nqs_core.events import MetricsEvent, StateEvent
 from nqs_core.lattices import LATTICES
@@ -23,7 +24,7 @@ def steps(task: Task) -> Steps:
     sink, began = task.sink, time.monotonic()
     job = parse_as(ReferenceJob, task.config)
     n_sites = LATTICES.build(job.lattice).n_sites
-    sink.set(device="cpu", n_sites=n_sites, n_steps=1)
+    sink.set(device="cpu", n_sites=n_sites, n_steps=1, versions=provenance("numpy", "scipy"))
     sink.put(StateEvent(phase="train", step=0))
     yield 0, None
 

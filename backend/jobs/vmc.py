@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
-import platform
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,12 +13,14 @@ import jax
 
 from backend import store
 from backend.jobs.base import Steps, Task
+from backend.provenance import provenance, versions
 from backend.sink import Sink
 from nqs_core import checkpoint, driver, problem, warm_start
 from nqs_core.config import parse
 from nqs_core.events import Event, MetricsEvent, RewindEvent, StateEvent, WarningEvent
 
 LOG = logging.getLogger("spinscope.vmc")
+PACKAGES = ("jax", "jaxlib", "numpy")  # they decide whether the same state gives the same bits
 FIRST_SAVE = 2.0  # seconds; the pause doubles up to the configured one, so that short runs lose little
 
 
@@ -67,12 +67,6 @@ class Core:
         return driver.run(problem, state)
 
 
-def versions() -> dict[str, str]:
-    """What decides whether the same state gives the same bits."""
-    packages = {name: version(name) for name in ("spinscope", "jax", "jaxlib", "numpy")}
-    return packages | {"python": platform.python_version()}
-
-
 class Saver:
     """Writes checkpoints now and then, and at the end; a full disk costs a checkpoint, never the run."""
 
@@ -104,8 +98,8 @@ def steps(task: Task, drive: Drive) -> Steps:
     sink = task.sink
     built = drive.build(task.config, task.settings.memory_bytes or None)
     device = jax.devices()[0].device_kind
-    meta = {"config": task.config, "device": device, "versions": versions()}
-    sink.set(device=device, versions=meta["versions"], n_sites=built.n_sites)
+    meta = {"config": task.config, "device": device, "versions": versions(*PACKAGES)}
+    sink.set(device=device, versions=provenance(*PACKAGES), n_sites=built.n_sites)
     start = _resume(drive.init(built, task.config.get("seed", 0)), task, meta)
     saver = Saver(sink, task.checkpoints, meta, task.settings.checkpoint_seconds)
     for event, state in drive.run(built, start):

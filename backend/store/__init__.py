@@ -2,6 +2,7 @@
 
 from backend.store.connect import Engine, SchemaError, migrate, open_engine, reading
 from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop, work
+from backend.store.leading import lead_all
 from backend.store.reads import checkpoint_hashes, read_events
 from backend.store.related import (
     children,
@@ -19,6 +20,7 @@ from backend.store.runs import (
     counts,
     get_run,
     list_runs,
+    names,
     results,
     submit,
     update_run,
@@ -40,10 +42,12 @@ __all__ = [
     "delete_run",
     "finish",
     "get_run",
+    "lead_all",
     "leave",
     "list_runs",
     "lost",
     "migrate",
+    "names",
     "open_engine",
     "read_events",
     "reading",

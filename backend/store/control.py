@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from backend.models import ACTIVE, METRICS, attempts, runs
+from backend.models import ACTIVE, TIMES, attempts, runs
 from backend.store.connect import reading
+from backend.store.leading import headline, lead
 from backend.store.runs import StateError, UnknownRunError, emit
 
 
@@ -89,7 +90,7 @@ def request_resume(engine: Engine, run_id: str) -> None:
         if row.state not in ("stopped", "failed"):
             raise StateError(f"the run is {row.state}; only a stopped or failed run can be resumed")
         emit(connection, run_id, "control", {"action": "resume"}, desired="run")
-        fresh = {"state": "queued", "failures": 0, "error": None, "ended": None}
+        fresh = {"state": "queued", "failures": 0, "error": None, "ended": None, "leading": None}
         emit(connection, run_id, "state", {"state": "queued"}, **fresh)
 
 
@@ -102,7 +103,8 @@ def claim_next(engine: Engine) -> tuple[str, int] | None:
         if row is None:
             return None
         mine = (runs.c.id == row.id, runs.c.state == "queued", runs.c.attempt == row.attempt)
-        fresh = {"state": "starting", "claim": None, "phase": None, "started": time.time(), "slot": None}
+        fresh = {"state": "starting", "claim": None, "phase": None, "slot": None}
+        fresh["started"] = sa.func.coalesce(runs.c.started, time.time())  # of the first attempt
         changed = connection.execute(
             sa.update(runs).where(*mine).values(attempt=row.attempt + 1, hb=runs.c.hb + 1, pid=None, host=None, **fresh)
         )
@@ -171,7 +173,8 @@ def finish(
     values: dict[str, Any] = {"error": reason if state == "failed" else None}
     if result is not None:
         # Also None: the value of the last step is not that of the result.
-        values |= {"result": result} | {name: result[name] for name in METRICS if name in result}
+        spent = {name: result[name] for name in TIMES if name in result}
+        values |= {"result": result, "leading": None, **headline(result), **spent}
     mine = (runs.c.attempt == attempt, runs.c.claim == claim, runs.c.state.in_(ACTIVE))
     return _end(engine, run_id, mine, state, payload, step=step, exit_reason=reason or state, **values)
 
@@ -222,6 +225,8 @@ def _end(
         if row is None:
             return False
         emit(connection, run_id, "state", payload, step=step)
+        if state != "queued":
+            lead(connection, run_id)
         mine = (attempts.c.run_id == run_id, attempts.c.attempt == row.attempt)
         connection.execute(sa.update(attempts).where(*mine).values(ended=now, exit=exit_reason[:500]))
         return True

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from backend.models import ACTIVE, METRICS, attempts, checkpoints, events, metrics, runs, snapshots
+from backend.models import ACTIVE, METRICS, TIMES, attempts, checkpoints, events, metrics, runs, snapshots
 from backend.store.connect import reading
 
 Record = dict[str, Any]
@@ -81,9 +81,10 @@ def _latest(records: Sequence[Record]) -> Record:
         kind = record["kind"]
         if kind == "metrics":
             out["phase"] = record["phase"]
+            names = METRICS if record["phase"] == "train" else TIMES
             if record["phase"] == "train":
                 out["step"] = record["step"]
-                out |= {name: record["scalars"][name] for name in METRICS if record["scalars"].get(name) is not None}
+            out |= {name: record["scalars"][name] for name in names if record["scalars"].get(name) is not None}
         elif kind == "state" and record.get("phase"):
             out["phase"] = record["phase"]
         elif kind == "rewind":

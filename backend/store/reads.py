@@ -76,9 +76,12 @@ def checkpoint_hashes(engine: Engine, run_id: str) -> dict[str, str]:
 
 
 def worked(engine: Engine, devices: Sequence[str], limit: int) -> list[dict[str, Any]]:
-    """Newest first: id, config and planned work of the VMC runs that ended well on a device of one of these names."""
+    """Newest first: id, config and planned work of the VMC runs that have ended on a device of one of these names."""
     query = sa.select(runs.c.id, runs.c.config, runs.c.work).where(
-        runs.c.kind == "vmc", runs.c.state == "done", runs.c.device.in_(devices), runs.c.work.is_not(None)
+        runs.c.kind == "vmc",
+        runs.c.state.in_(("done", "stopped")),
+        runs.c.device.in_(devices),
+        runs.c.work.is_not(None),
     )
     with reading(engine) as connection:
         found = connection.execute(query.order_by(runs.c.ended.desc(), runs.c.id).limit(limit))

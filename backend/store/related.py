@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from backend.models import ACTIVE, attempts, checkpoints, events, metrics, reference_series, runs, snapshots
 from backend.store.connect import reading
+from backend.store.leading import lead
 from backend.store.runs import StateError, UnknownRunError, comparable, emit
 
 DATA_TABLES = (metrics, snapshots, events, checkpoints, attempts)
@@ -110,9 +111,10 @@ def delete_run(engine: Engine, run_id: str, folder: Path | None) -> None:
         StateError: a process works on it or on a measurement of it.
     """
     with engine.begin() as connection:
-        state = connection.execute(sa.select(runs.c.state).where(runs.c.id == run_id)).scalar()
-        if state is None:
+        row = connection.execute(sa.select(runs.c.state, runs.c.parent).where(runs.c.id == run_id)).first()
+        if row is None:
             raise UnknownRunError(run_id)
+        state, parent = row
         if state in ACTIVE:
             raise StateError(f"the run is {state}; stop it before deleting it")
         parts = connection.execute(sa.select(runs.c.id, runs.c.state).where(runs.c.parent == run_id)).all()
@@ -123,6 +125,8 @@ def delete_run(engine: Engine, run_id: str, folder: Path | None) -> None:
         for table in (*DATA_TABLES, reference_series):  # two series whose runs are gone would look like one
             connection.execute(sa.delete(table).where(table.c.run_id.in_(gone)))
         connection.execute(sa.delete(runs).where(runs.c.id.in_(gone)))
+        if parent is not None:
+            lead(connection, parent)  # it may have been this one that spoke for the run
     if folder is not None:
         for name in gone:
             shutil.rmtree(folder if name == run_id else folder.with_name(name), ignore_errors=True)

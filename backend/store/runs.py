@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from backend.models import ACTIVE, events, runs
+from backend.models import ACTIVE, TIMES, attempts, events, runs
+from backend.store import searching
 from backend.store.connect import reading
 
 COLUMNS = (
@@ -21,13 +22,17 @@ COLUMNS = (
     "n_sites", "variance", "v_score", "acceptance", "r_hat", "ess", "jsd", "n_samples", "attempt", "pid", "host",
     "device", "tags", "archived", "notes", "config", "reference", "result", "error", "warnings", "created", "started",
     "ended", "step_seconds", "last_seq", "cloned_from", "kind", "parent", "system_key", "system_sector",
-    "checkpoint_step",
+    "checkpoint_step", "leading", "versions", *TIMES,
 )  # fmt: skip
 _RELATIVE = sa.case(
     (runs.c.energy == math.nan, sa.null()),  # SQLite takes a text for 0
     else_=(runs.c.energy - runs.c.reference_energy) / sa.func.abs(sa.func.nullif(runs.c.reference_energy, 0.0)),
 )
-_ETA = sa.case((runs.c.state.in_(ACTIVE), runs.c.step_seconds * (runs.c.n_steps - runs.c.step)), else_=sa.null())
+PACED = 3  # steps before which the time that is left cannot be known
+_ETA = sa.case(
+    (sa.and_(runs.c.state.in_(ACTIVE), runs.c.step >= PACED), runs.c.step_seconds * (runs.c.n_steps - runs.c.step)),
+    else_=sa.null(),
+)
 SORTS: dict[str, Any] = {
     name: runs.c[name]
     for name in ("name", "state", "step", "n_steps", "energy", "energy_per_site", "energy_error", "variance",
@@ -118,10 +123,12 @@ def submit(
         "system_sector": system[1] if system else None,
         "reference": None if reference is None else dict(reference),
         "reference_energy": comparable(reference),
+        "notes": "",
         "state": "queued",
         "priority": priority,
         "created": time.time(),
     }
+    row["search"] = searching.text(row)
     try:
         with engine.begin() as connection:
             connection.execute(runs.insert(), row)
@@ -142,10 +149,24 @@ def comparable(reference: Mapping[str, Any] | None) -> float | None:
     return reference.get("energy")
 
 
-_SELECT = sa.select(*[runs.c[name] for name in COLUMNS], _RELATIVE.label("relative_error"), _ETA.label("eta_seconds"))
+def _runtime() -> sa.ScalarSelect[float]:
+    """Seconds for which processes have worked on a run, all attempts together."""
+    # What an attempt that has no end is said to last until: a process can only work on an active run.
+    until = sa.case((runs.c.state.in_(ACTIVE), sa.bindparam("now", callable_=time.time)), else_=attempts.c.started)
+    spent = sa.func.coalesce(attempts.c.ended, until) - attempts.c.started
+    total = sa.func.sum(sa.case((spent > 0, spent), else_=0.0))
+    return sa.select(total).where(attempts.c.run_id == runs.c.id).correlate(runs).scalar_subquery()
 
 
-_LISTED = _SELECT.with_only_columns(*[column for column in _SELECT.selected_columns if column.name != "result"])
+_SELECT = sa.select(
+    *[runs.c[name] for name in COLUMNS],
+    _RELATIVE.label("relative_error"),
+    _ETA.label("eta_seconds"),
+    _runtime().label("runtime_seconds"),
+)
+
+_LARGE = ("result", "versions")
+_LISTED = _SELECT.with_only_columns(*[column for column in _SELECT.selected_columns if column.name not in _LARGE])
 
 
 def results(engine: Engine, run_ids: Sequence[str]) -> dict[str, dict[str, Any] | None]:
@@ -186,10 +207,7 @@ def list_runs(
     Raises:
         ValueError: `sort` is not a known name.
     """
-    where: list[Any] = []
-    for word in (search or "").split():
-        fields = (runs.c.name, runs.c.notes, sa.cast(runs.c.tags, sa.Text), runs.c.id)
-        where.append(sa.or_(*[field.icontains(word, autoescape=True) for field in fields]))
+    where: list[Any] = searching.condition(search or "")
     if "any" not in (kinds := kind.split(",")):
         where.append(runs.c.kind.in_(kinds))
     if state:
@@ -208,6 +226,12 @@ def list_runs(
         total = connection.execute(sa.select(sa.func.count()).select_from(runs).where(*where)).scalar_one()
         rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
     return [_as_dict(row) for row in rows], total
+
+
+def names(engine: Engine) -> set[str]:
+    """The names of all runs."""
+    with reading(engine) as connection:
+        return set(connection.execute(sa.select(runs.c.name).distinct()).scalars())
 
 
 def counts(engine: Engine) -> dict[str, int]:
@@ -234,7 +258,10 @@ def update_run(
     given = {"name": name, "tags": None if tags is None else list(tags), "archived": archived, "notes": notes}
     values = {field: value for field, value in given.items() if value is not None}
     with engine.begin() as connection:
-        if connection.execute(sa.select(runs.c.id).where(runs.c.id == run_id)).first() is None:
+        about = sa.select(*[runs.c[field] for field in ("id", "name", "tags", "notes", "config")])
+        row = connection.execute(about.where(runs.c.id == run_id)).mappings().first()
+        if row is None:
             raise UnknownRunError(run_id)
         if values:
+            values["search"] = searching.text({**row, **values})
             connection.execute(sa.update(runs).where(runs.c.id == run_id).values(**values))

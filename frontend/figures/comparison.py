@@ -35,6 +35,11 @@ def _cell(value: Any) -> str:
     return details.esc(f"{value:g}" if isinstance(value, float) else value)
 
 
+def _measured(run: Run) -> str:
+    samples = text.final(run).get("n_samples_final")
+    return "the last step" if samples is None else f"{text.count(samples)} samples"
+
+
 def _head(runs: Sequence[Run], slots: Mapping[str, int]) -> str:
     names = "".join(
         f"<th><i class='dot c{slots.get(r['id'], 0) % 8}'></i>{details.esc(r.get('name') or r['id'][:8])}</th>"
@@ -50,12 +55,15 @@ def comparison(runs: Sequence[Run], slots: Mapping[str, int], scale: str = "site
     head = _head(runs, slots)
     per = " per site" if scale == "site" else ""
     lines: list[tuple[str, list[str]]] = [
+        ("System", [details.esc(text.model(r.get("config") or {})) for r in runs]),
         (f"Energy{per} (J)", [text.with_error(*text.per_site(r, scale)) for r in runs]),
         ("Relative error", [text.small(r.get("relative_error")) for r in runs]),
         (f"Variance{per} (J²)", [text.variance(r.get("variance"), r.get("n_sites"), scale) for r in runs]),
         ("V-score", [text.small(r.get("v_score")) for r in runs]),
         ("Acceptance", [text.plain(r.get("acceptance"), 3) for r in runs]),
         ("Split R̂", [text.plain(r.get("r_hat"), 4) for r in runs]),
+        ("Measured by", [_measured(r) for r in runs]),
+        ("Training time", [text.duration(r.get("train_seconds")) for r in runs]),
         ("Steps", [f"{text.count(r.get('step'))} of {text.count(r.get('n_steps'))}" for r in runs]),
         ("State", [details.esc(details.phase_words(r)) for r in runs]),
     ]

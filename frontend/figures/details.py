@@ -2,7 +2,6 @@
 
 import html
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from frontend import theme
 from frontend.client import Run
 from frontend.figures import text
+from frontend.figures.measured import measured, observables, source
 
 CSS = (
     theme.CHIP_CSS
@@ -69,8 +69,7 @@ def _headline(run: Run, scale: str) -> str:
     energy, error = text.per_site(run, scale)
     if energy is None:
         return f"<div class='big quiet'>{text.NONE}</div>"
-    final = "final measurement" if (run.get("result") or {}).get("energy") is not None else "last step"
-    unit = f"{text.energy_unit(scale)}, {final}"
+    unit = f"{text.energy_unit(scale)}, {source(run)}"
     return f"<div class='big'>{text.with_error(energy, error)}<span class='unit'>{unit}</span></div>"
 
 
@@ -133,7 +132,7 @@ def _red_flag(run: Run) -> str:
     if not text.flagged(run):
         return ""
     words, reference = text.verdict(run)[0].partition(":")[0], run.get("reference") or {}
-    result = run.get("result") or {}
+    result = text.final(run)
     r_hat = text.finite(result.get("r_hat")) or text.finite(run.get("r_hat"))
     mixed = "" if r_hat is None else f" Split R̂ is {text.plain(r_hat, 4)}" + (", above 1.01." if r_hat > 1.01 else ".")
     estimate = "" if reference.get("bound") == "exact" else "<li>The reference is an estimate and may be too high.</li>"
@@ -181,13 +180,11 @@ def _progress(run: Run) -> str:
 
 
 def _numbers(run: Run, scale: str, floor: float | None) -> str:
-    result = run.get("result") or {}
+    result = text.final(run)
 
     def pick(key: str) -> Any:
         return result.get(key) if result.get(key) is not None else run.get(key)
 
-    began, ended = run.get("started"), run.get("ended")
-    seconds = result.get("seconds") or ((ended or time.time()) - began if began else None)
     samples = result.get("n_samples_final") or run.get("n_samples")
     variance = text.variance(pick("variance"), run.get("n_sites"), scale)
     per = "/site" if scale == "site" else ""
@@ -201,55 +198,17 @@ def _numbers(run: Run, scale: str, floor: float | None) -> str:
         ("JSD (bit)", text.small(pick("jsd"))),
         ("JSD floor", text.small(floor)),
         ("Samples", text.count(samples)),
-        ("Runtime", text.duration(seconds)),
+        ("Runtime", text.duration(run.get("runtime_seconds"))),
+        ("Training", text.duration(run.get("train_seconds"))),
+        ("Compiling", text.duration(run.get("compile_seconds"))),
+        ("Measuring", text.duration(run.get("measure_seconds"))),
         ("Device", esc(run.get("device") or text.NONE)),
     ]
     if (run.get("attempt") or 1) > 1:
         rows.append(("Attempt", text.count(run.get("attempt"))))
     return (
-        "<dl>"
-        + "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in rows if v != text.NONE)
-        + "</dl>"
-        + _observables(result)
+        "<dl>" + "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in rows if v != text.NONE) + "</dl>" + observables(result)
     )
-
-
-def _observables(result: Mapping[str, Any]) -> str:
-    """The final measurement's numbers with their error bars; curves are under Observables."""
-    found = result.get("observables") or {}
-    rows = [
-        f"<dt>{esc(text.quantity(name))}</dt><dd>{text.with_error(value['mean'], value.get('error'))}</dd>"
-        for name, value in found.items()
-        if isinstance(value, Mapping) and text.finite(value.get("mean")) is not None
-    ]
-    return f"<dl class='wide'>{''.join(rows)}</dl>" if rows else ""
-
-
-def _measured(run: Run, scale: str) -> str:
-    """What was measured again after the run, newest first."""
-    lines = []
-    n = (run.get("n_sites") or 1) if scale == "site" else 1
-    for entry in reversed(run.get("measurements") or []):
-        state, result = str(entry.get("state")), entry.get("result") or {}
-        energy, error = text.finite(result.get("energy")), text.finite(result.get("energy_error"))
-        done = f" {text.count(entry.get('step'))} of {text.count(entry.get('n_steps'))}" if entry.get("n_steps") else ""
-        shown = f"<span class='chip chip-{esc(state)}'>{esc(state)}{done if state == 'running' else ''}</span>"
-        if energy is not None:
-            shown = (
-                f"<b>{text.with_error(energy / n, None if error is None else error / n)}</b> {text.energy_unit(scale)}"
-            )
-        samples = result.get("n_samples_final") or entry.get("n_samples")
-        lines.append(f"<dt>{text.count(samples)} samples</dt><dd>{shown}</dd>{_more(result)}{_failure(entry)}")
-    return f"<h4>Measured again</h4><dl class='wide'>{''.join(lines)}</dl>" if lines else ""
-
-
-def _more(result: Mapping[str, Any]) -> str:
-    found = _observables(result)
-    return f"<dd class='all'><details><summary>Observables</summary>{found}</details></dd>" if found else ""
-
-
-def _failure(entry: Mapping[str, Any]) -> str:
-    return f"<dd class='all note error'>{esc(entry['error'])}</dd>" if entry.get("error") else ""
 
 
 @dataclass(frozen=True)
@@ -287,4 +246,4 @@ def summary(run: Run, scale: str = "site", more: More | None = None) -> str:
         notes += f"<div class='note error'>{esc(run.get('error'))}</div>"
     what += _start(config.get("init_from"), more.origin)
     head = what + _headline(run, scale) + _against(run, scale, more.nearest)
-    return head + _red_flag(run) + _progress(run) + notes + _numbers(run, scale, more.floor) + _measured(run, scale)
+    return head + _red_flag(run) + _progress(run) + notes + _numbers(run, scale, more.floor) + measured(run, scale)

@@ -99,9 +99,8 @@ def job(run: Run, scale: str) -> str:
     said = [f"sweep {step} of about {n_steps}"] if kind == "dmrg" else []
     if state == "running" and text.finite(run.get("eta_seconds")) is not None:
         said.append(f"done in about {text.duration(run.get('eta_seconds'))}")
-    began, ended = text.finite(run.get("started")), text.finite(run.get("ended"))
-    if began is not None and ended is not None:
-        said.append(f"took {text.duration(ended - began)}")
+    if text.finite(run.get("ended")) is not None and run.get("runtime_seconds"):
+        said.append(f"took {text.duration(run.get('runtime_seconds'))}")
     waiting = state in ("queued", "starting") or (kind == "exact" and state == "running")
     failed = f"<div class='note error'>{esc(run.get('error'))}</div>" if run.get("error") else ""
     return (

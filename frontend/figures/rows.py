@@ -1,12 +1,13 @@
 """The runs table as data: one row of cells per run, values for sorting beside their texts."""
 
+import datetime
 import html
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from frontend.client import Run
 from frontend.figures import text
+from nqs_core import words
 
 
 class Column(NamedTuple):
@@ -51,14 +52,13 @@ def _progress(run: Run) -> tuple[float, str]:
     return share, f"<div class='bar' title='step {step} of {n_steps}'>{filled}</div>"
 
 
-def _started(run: Run, now: float) -> tuple[float | None, str]:
+def _started(run: Run) -> tuple[float | None, str]:
+    """The browser writes the time in its own zone; without it UTC stands there."""
     began = run.get("started") or run.get("created")
     if not began:
         return None, text.NONE
-    ago = now - began
-    stamp = time.localtime(began)
-    same_day = time.strftime("%Y%j", stamp) == time.strftime("%Y%j", time.localtime(now))
-    return began, time.strftime("%H:%M" if same_day and ago < 86400 else "%d %b", stamp)
+    stamp = datetime.datetime.fromtimestamp(began, datetime.UTC)
+    return began, f"<time datetime='{stamp:%Y-%m-%dT%H:%M:%SZ}'>{stamp:%-d %b %Y %H:%M} UTC</time>"
 
 
 def _relative(run: Run, relative: float | None) -> str:
@@ -71,7 +71,7 @@ def _relative(run: Run, relative: float | None) -> str:
     return f"<span title='{title}'>{shown}</span>" if words else shown
 
 
-def row(run: Run, slot: int | None, now: float) -> Cells:
+def row(run: Run, slot: int | None) -> Cells:
     """The cells of one run by column: what they are sorted by, and their HTML; `slot` is its colour while drawn."""
     config = run.get("config") or {}
     energy, error = text.per_site(run)
@@ -106,7 +106,7 @@ def row(run: Run, slot: int | None, now: float) -> Cells:
         "sampler": plain(text.component(config, "sampler")),
         "v_score": (v_score, text.small(v_score)),
         "tags": (", ".join(tags), "".join(f"<span class='tag'>{html.escape(t)}</span>" for t in tags)),
-        "started": _started(run, now),
+        "started": _started(run),
     }
 
 
@@ -149,8 +149,15 @@ def matches(run: Run, *, search: str, states: Sequence[str], tag: str, archived:
         return False
     config = run.get("config") or {}
     names = [text.component(config, f) for f in ("ansatz", "sampler", "optimizer", "hamiltonian", "lattice")]
-    hay = " ".join([run.get("name") or "", run["id"], text.model(config), *names, *(run.get("tags") or [])]).lower()
-    return all(word in hay for word in search.lower().split())
+    said = [
+        run.get("name") or "",
+        run.get("notes") or "",
+        run["id"],
+        text.model(config),
+        *names,
+        *(run.get("tags") or []),
+    ]
+    return words.matches(search, "\n".join(said))
 
 
 def all_tags(runs: Iterable[Run]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from frontend.client import Run
+from nqs_core import words
 
 NONE = "–"
 QUANTITIES = {
@@ -158,38 +159,16 @@ def tidy(latex: str) -> str:
     return f"{head}{equals} {words}" if equals else latex
 
 
-def _pretty(name: str) -> str:
-    return name.upper() if len(name) <= 4 else name.replace("_", " ").capitalize()
-
-
-def lattice(config: Mapping[str, Any]) -> str:
-    """chain 16, square 4×4 open."""
-    spec = config.get("lattice") or {}
-    params = spec.get("params") or {}
-    size = params.get("extent", params.get("length"))
-    extent = "×".join(str(n) for n in size) if isinstance(size, (list, tuple)) else str(size or "")
-    periodic = params.get("periodic", True)
-    flags = periodic if isinstance(periodic, (list, tuple)) else [periodic]
-    kind = "" if all(flags) else " open" if not any(flags) else " cylinder"
-    return f"{spec.get('name', '')} {extent}{kind}".strip()
-
-
 def model(config: Mapping[str, Any]) -> str:
-    """TFIM h=1 · chain 16. A leading coupling of 1 and couplings that are 0 go without saying."""
-    spec = config.get("hamiltonian") or {}
-    params = spec.get("params") or {}
-    numbers = [(k, v) for k, v in params.items() if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    said = [f"{k}={v:g}" for i, (k, v) in enumerate(numbers) if v != (0 if i else 1)]
-    words = " ".join([_pretty(str(spec.get("name", ""))), *said])
-    sz = (config.get("sector") or {}).get("sz")
-    sector = "" if sz is None else f" · Sᶻ={sz:g}"
-    return minus(f"{words} · {lattice(config)}{sector}")
+    """TFIM h=1 · chain 16 · Sᶻ=0: what tells a system from others."""
+    return minus(words.system(config))
 
 
 def default_name(config: Mapping[str, Any], taken: Collection[str]) -> str:
-    """tfim chain 16 · rbm, then with the first free number from 2 on."""
+    """tfim chain 16 · rbm, with the sector where there is one, then with the first free number from 2 on."""
     name = str((config.get("hamiltonian") or {}).get("name", "")).replace("_", " ")
-    name = f"{name} {lattice(config)} · {component(config, 'ansatz')}"
+    where = [f"{name} {words.lattice(config)}", *words.sector(config.get("sector") or {})]
+    name = " · ".join([*where, component(config, "ansatz")])
     if name not in taken:
         return name
     number = next(n for n in itertools.count(2) if f"{name} · {n}" not in taken)
@@ -200,9 +179,14 @@ def component(config: Mapping[str, Any], family: str) -> str:
     return str((config.get(family) or {}).get("name") or "auto")
 
 
+def final(run: Run) -> Mapping[str, Any]:
+    """The measurement that speaks for a run: the best one of those after the training; empty where there is none."""
+    return (run.get("leading") or {}).get("result") or run.get("result") or {}
+
+
 def per_site(run: Run, scale: str = "site") -> tuple[float | None, float | None]:
-    """Energy and its error, per site or total; the final measurement wins over the last step."""
-    result = run.get("result") or {}
+    """Energy and its error, per site or total; the best measurement wins over the last step."""
+    result = final(run)
     energy = finite(result.get("energy")) if result else None
     error = finite(result.get("energy_error")) if energy is not None else finite(run.get("energy_error"))
     energy = finite(run.get("energy")) if energy is None else energy
@@ -213,14 +197,14 @@ def per_site(run: Run, scale: str = "site") -> tuple[float | None, float | None]
 def verdict(run: Run) -> tuple[str, str]:
     """What the server says of the energy against its reference, and how to colour it: success, info, warning, error."""
     said = run.get("verdict") or {}
-    kind, words = str(said.get("kind") or ""), str(said.get("text") or "")
+    kind, sentence = str(said.get("kind") or ""), str(said.get("text") or "")
     colour = {"flag": "error", "beaten": "success", "above": "info"}.get(kind, "info")
     relative = finite(run.get("relative_error"))
     if kind == "error" and relative is not None:
         busy = run.get("state") in ("queued", "starting", "running")
         far = "info" if busy else "warning"
         colour = "success" if abs(relative) < 1e-3 else "info" if abs(relative) < 1e-2 else far
-    return signed(words), colour
+    return signed(sentence), colour
 
 
 def flagged(run: Run) -> bool:

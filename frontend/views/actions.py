@@ -15,6 +15,7 @@ from frontend.forms.widgets import set_text
 from frontend.state import ACTIVE, Hub, View
 from frontend.views.measure import MeasureDialog
 from frontend.views.parts import Confirm, dialog, icon, say
+from nqs_core.words import clone_name
 
 
 def merge_patch(path: str, value: Any) -> dict[str, Any]:
@@ -231,10 +232,12 @@ class Actions:
 
     def _clone_to_form(self, event: Any) -> None:
         if run := self.run:
-            config = {**(run.get("config") or {}), "name": run.get("name") or ""}
+            config, patch = run.get("config") or {}, {}
             if self.path.value:
-                config = with_value(config, self.path.value, self._new_value(run))
-            self._into_form(config, run.get("tags") or [])
+                value = self._new_value(run)
+                config, patch = with_value(config, self.path.value, value), merge_patch(self.path.value, value)
+            name = clone_name(run, patch, {other.get("name") or "" for other in self._hub.runs.values()})
+            self._into_form({**config, "name": name}, run.get("tags") or [])
             self.clone_box.open = False
 
     def _open_delete(self) -> None:

@@ -1,6 +1,5 @@
 """The runs table: search, filters, columns; a tick draws a run, a click shows its details."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -111,8 +110,7 @@ class RunsTable:
                 run, search=search, states=self.state.value, tag=self.tag.value or "", archived=self.archived.value
             )
         ]
-        now = time.time()
-        made = [(run["id"], rows.row(run, self._view.selected.get(run["id"]), now)) for run in found]
+        made = [(run["id"], rows.row(run, self._view.selected.get(run["id"]))) for run in found]
         keys = [key for key, column in rows.COLUMNS.items() if not column.title or key in self.columns.value]
         self.table.param.update(columns=rows.head(keys), selected=self._view.focused)
         shown = rows.ordered(made, self.table.sort)

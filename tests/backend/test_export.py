@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from backend import store
+from backend import models, store
 from backend.export import export
 from backend.store.ingest import Owner, flush
 from tests.backend.feeding import Feeder
@@ -64,6 +64,17 @@ def test_json_has_everything_of_the_run(feeder: Feeder) -> None:
     assert [row["energy"] for row in document["measure"]] == [-3.0, -5.0]
     assert document["warnings"] == [{"step": 6, "code": "w", "message": "look, here"}]
     assert {"spinscope", "reference", "result", "versions"} <= set(document)
+    assert document["versions"] == {}
+    assert "commit" not in document
+
+
+def test_what_a_run_was_computed_with_is_in_its_file(feeder: Feeder) -> None:
+    recorded = {"spinscope": "1", "jax": "2", "commit": "a" * 40}
+    with feeder.engine.begin() as connection:
+        connection.execute(models.runs.update().values(versions=recorded))
+    document = json.loads(exported(feeder, "json")[1])
+    assert document["versions"] == {"spinscope": "1", "jax": "2"}
+    assert document["commit"] == "a" * 40
 
 
 def test_batches_that_are_measured_again_count_once(feeder: Feeder) -> None:

@@ -65,6 +65,7 @@ def test_an_older_database_keeps_its_runs_and_all_that_hangs_on_them(tmp_path: P
                 "values ('a', 'old', '[]', '{}', 5, 'done', 1.0)"
             )
         )
+        connection.execute(sa.text("update runs set notes = 'ÜBER', tags = '[\"Δτ\"]'"))
         connection.execute(
             sa.text("insert into metrics (run_id, seq, attempt, step, phase, t) values ('a', 1, 1, 1, 'train', 2.0)")
         )
@@ -72,6 +73,7 @@ def test_an_older_database_keeps_its_runs_and_all_that_hangs_on_them(tmp_path: P
     with engine.connect() as connection:
         assert connection.execute(sa.text("select name, kind from runs")).all() == [("old", "vmc")]
         assert connection.execute(sa.text("select count(*) from metrics")).scalar() == 1
+    assert [run["id"] for run in store.list_runs(engine, search="über δτ old")[0]] == ["a"]
     engine.dispose()
 
 
@@ -152,6 +154,22 @@ def test_search_filter_sort_and_page(engine: sa.Engine) -> None:
     assert store.list_runs(engine, limit=1)[1] == 3
     with pytest.raises(ValueError, match="cannot sort by 'drop table'"):
         store.list_runs(engine, sort="drop table")
+
+
+@pytest.mark.parametrize(
+    "search", ["über", "ÜBER δΤ", 'say "so"', '"so"', "4x4", "4×4", "J1-J2", "j1j2", "été", "sz=0", "k=m", "RBM"]
+)
+def test_what_people_type_is_found(engine: sa.Engine, search: str) -> None:
+    config = CONFIG | {
+        "lattice": {"name": "square", "params": {"extent": [4, 4]}},
+        "hamiltonian": {"name": "j1j2", "params": {"J1": 1.0, "J2": 0.5}},
+        "sector": {"sz": 0, "momentum": "M"},
+        "ansatz": {"name": "rbm"},
+    }
+    wanted = store.submit(engine, config, name="first", tags=['say "so"'])
+    store.submit(engine, CONFIG, name="uber 4 4")
+    store.update_run(engine, wanted, name="ÜBER Δτ", notes="un ÉTÉ")
+    assert [run["id"] for run in store.list_runs(engine, search=search)[0]] == [wanted]
 
 
 @pytest.mark.parametrize("bound", ["exact", "estimate", "upper"])

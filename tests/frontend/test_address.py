@@ -36,14 +36,15 @@ def test_a_link_restores_the_choices(chosen: dict[str, Any]) -> None:
 @pytest.mark.parametrize("run", ["383e4481", "00345678", "12345678", "1e234567"])
 def test_a_run_whose_id_looks_like_a_number_is_focused(run: str) -> None:
     ids = ["aaaaaaaa-0000-4000-8000-000000000000", f"{run}-0000-4000-8000-000000000000"]
+    known: Any = {each: {} for each in ids}
     location, view = Location(), View()
     view.follow(location)
-    view.restore(ids)
+    view.restore(known)
     view.show(ids[1], ids)
     assert f"run={run}" in location.search.split("?")[1].split("&")
     other = View()
     other.follow(Location(search=location.search))
-    other.restore(ids)
+    other.restore(known)
     assert other.focused == ids[1]
     assert other.selected == view.selected
 

@@ -50,21 +50,60 @@ def run(**more: Any) -> Any:
     return {**RUN, **more}
 
 
+def test_the_better_measurement_speaks_for_a_run() -> None:
+    own = {"energy": -2.0, "energy_error": 0.01, "n_samples_final": 100, "r_hat": 1.0}
+    better = {"energy": -2.004, "energy_error": 0.002, "n_samples_final": 2500, "r_hat": 1.0}
+    children = [{"id": "m", "state": "done", "result": better}]
+    led = run(
+        result=own, leading={"run": "m", "result": better}, energy=-2.004, energy_error=0.002, measurements=children
+    )
+    shown = summary(led)
+    assert "−1.0020(10)<span class='unit'>J/site, measured again with 2\u202f500 samples" in shown
+    assert "2\u202f500 samples, which leads" in shown
+    assert "100 samples in the run" in shown
+    assert "<dt>Samples</dt><dd>2\u202f500</dd>" in shown
+    assert rows.row(led, 0)["energy"][1] == "−1.0020(10)"
+    assert "<td>−1.0020(10)</td>" in comparison([led], {})
+    assert "<td>2\u202f500 samples</td>" in comparison([led], {})
+    assert "final measurement" in summary(run(result=own))
+
+
+def test_times_are_told_by_what_they_were_spent_on() -> None:
+    shown = summary(run(runtime_seconds=40.0, train_seconds=20.0, compile_seconds=12.0, measure_seconds=3.0))
+    for name, words in (("Runtime", "40 s"), ("Training", "20 s"), ("Compiling", "12 s"), ("Measuring", "3.0 s")):
+        assert f"<dt>{name}</dt><dd>{words}</dd>" in shown
+    assert "Compiling" not in summary(RUN)
+
+
+def test_a_start_is_told_in_utc_for_the_browser_to_write_in_its_zone() -> None:
+    cell = rows.row(run(started=1_700_000_000.0), 0)["started"]
+    assert cell == (1_700_000_000.0, "<time datetime='2023-11-14T22:13:20Z'>14 Nov 2023 22:13 UTC</time>")
+
+
+def test_systems_are_told_apart_in_table_and_comparison() -> None:
+    sectors = [{"sz": 0, "momentum": [0]}, {"sz": 0, "momentum": [4]}, {"spin_flip": 1}, {"point_group": "A1"}, None]
+    made = [run(config={**RUN["config"], "sector": sector}) for sector in sectors]
+    assert len({rows.row(each, 0)["model"][1] for each in made}) == len(made)
+    table = comparison(made, {})
+    assert all(f"<td>{rows.row(each, 0)['model'][1]}</td>" in table for each in made)
+    assert len({text.default_name(each["config"], ()) for each in made}) == len(made)
+
+
 def test_names_are_never_markup() -> None:
     for words in (
         summary(RUN),
         comparison([RUN, run(id="r2")], {}),
-        *(cell for _, cell in rows.row(RUN, 0, 2.0).values()),
+        *(cell for _, cell in rows.row(RUN, 0).values()),
     ):
         assert "<script>" not in words
-    row = rows.row(RUN, 0, 2.0)
+    row = rows.row(RUN, 0)
     assert "<b>" not in row["name"][1]
     assert "<i>" not in row["tags"][1].replace("<i class", "")
 
 
 def test_only_changed_cells_are_sent() -> None:
     def line(**more: Any) -> dict[str, Any]:
-        return {"id": more.get("id", "r1"), "cells": [html for _, html in rows.row(run(**more), 0, 2.0).values()]}
+        return {"id": more.get("id", "r1"), "cells": [html for _, html in rows.row(run(**more), 0).values()]}
 
     old = [line(), line(id="r2")]
     new = [line(), line(id="r2", energy=-1.9)]
@@ -76,9 +115,7 @@ def test_only_changed_cells_are_sent() -> None:
 
 
 def test_runs_are_sorted_by_value_and_what_has_none_comes_last() -> None:
-    found = [
-        (e, rows.row(run(energy=x, energy_error=None), 0, 2.0)) for e, x in (("a", -2.0), ("b", None), ("c", -9.0))
-    ]
+    found = [(e, rows.row(run(energy=x, energy_error=None), 0)) for e, x in (("a", -2.0), ("b", None), ("c", -9.0))]
     for sort, order in (("energy", "cab"), ("-energy", "acb"), ("", "abc"), ("no such column", "abc")):
         assert "".join(ident for ident, _ in rows.ordered(found, sort)) == order
 
@@ -108,12 +145,12 @@ def test_the_verdict_is_the_servers() -> None:
     words = summary(flagged)
     assert "Below the exact reference by 0.1, more than 3 standard errors.</b>" in words
     assert "Chains that have not mixed" in words
-    assert "class='flag'" in rows.row(flagged, 0, 2.0)["relative"][1]
+    assert "class='flag'" in rows.row(flagged, 0)["relative"][1]
     assert text.verdict(flagged)[1] == "error"
     for kind, said in (("error", "relative error -1.0e-3"), ("above", "above the bound"), ("beaten", "an improvement")):
         fine = run(energy=-2.1, verdict={"kind": kind, "text": said})
         assert "Likely causes" not in summary(fine)
-        assert "class='flag'" not in rows.row(fine, 0, 2.0)["relative"][1]
+        assert "class='flag'" not in rows.row(fine, 0)["relative"][1]
     assert "−1.0e−3" in summary(run(verdict={"kind": "error", "text": "relative error -1.0e-3"}))
     assert text.verdict(run(verdict=None)) == ("", "info")
 
@@ -135,7 +172,7 @@ def test_a_bound_that_is_beaten_is_said_to_be() -> None:
     assert "v-success" in summary(beaten)
     assert "an improvement" in summary(beaten)
     assert "Reference <b>≤ " in summary(beaten)
-    assert "class='beaten'" in rows.row(beaten, 0, 2.0)["relative"][1]
+    assert "class='beaten'" in rows.row(beaten, 0)["relative"][1]
 
 
 def test_a_reference_says_how_certain_it_is_and_who_found_it() -> None:

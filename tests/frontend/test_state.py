@@ -71,15 +71,15 @@ def test_more_runs_than_colours_differ_still() -> None:
 
 def test_restore_takes_the_link_or_the_newest_run() -> None:
     view = View(runs=f"{IDS[3][:8]}.5,{IDS[7][:8]}.1", focus=IDS[7][:8])
-    view.restore(IDS)
+    view.restore(rows())
     assert view.selected == {IDS[3]: 5, IDS[7]: 1}
     assert view.focused == IDS[7]
     empty = View()
-    empty.restore(IDS)
+    empty.restore(rows())
     assert empty.selected == {IDS[0]: 0}
     assert empty.focused == IDS[0]
     nothing = View()
-    nothing.restore([])
+    nothing.restore({})
     assert nothing.selected == {}
     assert nothing.runs == ""
 
@@ -88,10 +88,37 @@ def test_a_deleted_run_leaves_the_view() -> None:
     view = View()
     view.choose(IDS[:2], IDS)
     view.focused = IDS[0]
-    view.forget([i for i in IDS if i != IDS[0]])
+    view.forget({i: r for i, r in rows().items() if i != IDS[0]})
     assert list(view.selected) == [IDS[1]]
     assert view.focused == IDS[1]
     assert IDS[0][:8] not in view.runs
+
+
+def rows(*archived: str) -> Any:
+    return {run: {"id": run, "archived": run in archived} for run in IDS}
+
+
+def test_a_run_that_is_archived_leaves_the_charts_until_it_is_ticked_again() -> None:
+    view = View()
+    view.choose(IDS[:3], IDS)
+    view.focused = IDS[1]
+    view.forget(rows())
+    view.forget(rows(IDS[1]))
+    assert list(view.selected) == [IDS[0], IDS[2]]
+    assert view.focused == IDS[1]  # where it can be restored
+    view.choose(IDS[:3], IDS)
+    view.forget(rows(IDS[1]))
+    assert list(view.selected) == [IDS[0], IDS[2], IDS[1]]
+
+
+def test_an_archived_run_is_drawn_for_a_link_only() -> None:
+    first = View()
+    first.restore(rows(IDS[0]))
+    assert list(first.selected) == [IDS[1]]
+    linked = View(runs=f"{IDS[0][:8]}.2")
+    linked.restore(rows(IDS[0]))
+    linked.forget(rows(IDS[0]))
+    assert linked.selected == {IDS[0]: 2}
 
 
 class Api:

@@ -1,5 +1,6 @@
 """The loop: order of events, resuming, divergence, the final measurement."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -7,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs_core import checkpoint, driver, problem, statistics
+from nqs_core import checkpoint, driver, problem, statistics, warm_start
+from nqs_core.config import parse
 from nqs_core.errors import ConfigError, DivergedError
 from nqs_core.events import MetricsEvent, SnapshotEvent, StateEvent
 from tests.nqs_core.systems import config, dense
@@ -21,7 +23,7 @@ SAMPLERS = {
 def bits(state):
     return [
         np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
-        for x in jax.tree.leaves(state._replace(seconds=state.seconds * 0))
+        for x in jax.tree.leaves(state._replace(seconds=driver.Seconds(*jnp.zeros(3))))
     ]
 
 
@@ -35,7 +37,7 @@ def drive(built, state):
 
 def physics(event):
     """What must be equal in two runs: everything but the clock."""
-    scalars = {k: v for k, v in event.scalars.items() if k != "step_seconds"}
+    scalars = {k: v for k, v in event.scalars.items() if not k.endswith("_seconds")}
     return event.step, event.phase, scalars, event.arrays
 
 
@@ -54,6 +56,45 @@ def test_events_come_in_order_and_every_state_resumes_bit_for_bit(sampler):
         assert [physics(e) for e in rest if isinstance(e, MetricsEvent)] == [physics(e) for e in tail]
         pairs = zip(bits(states[-1]), bits(resumed[-1]), strict=True)
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+def test_compiling_is_no_part_of_training_whenever_it_comes():
+    built = problem.build(config(sampler=SAMPLERS["metropolis"]))
+    jax.clear_caches()
+    events, states = drive(built, driver.init(built, 0))
+    metrics = [e for e in events if isinstance(e, MetricsEvent)]
+    first = metrics[0].scalars
+    assert first["compile_seconds"] > 2 * first["step_seconds"]
+    assert first["train_seconds"] == pytest.approx(first["step_seconds"])
+    steps = [e.scalars for e in metrics if e.phase == "train"]
+    assert [e["train_seconds"] for e in steps] == pytest.approx(np.cumsum([e["step_seconds"] for e in steps]))
+    for name in ("compile_seconds", "train_seconds", "measure_seconds"):
+        rising = [e.scalars[name] for e in metrics]
+        assert rising == sorted(rising), name
+    before, result = metrics[-1].scalars, events[-1].result
+    assert result["train_seconds"] == steps[-1]["train_seconds"]
+    assert result["measure_seconds"] > before["measure_seconds"] > steps[-1]["measure_seconds"]
+    assert result["seconds"] == sum(driver.times(states[-1]).values())
+    jax.clear_caches()
+    rest, _ = drive(built, states[2])  # as after a resume
+    again = next(e for e in rest if isinstance(e, MetricsEvent)).scalars
+    assert again["compile_seconds"] > driver.times(states[2])["compile_seconds"] + 2 * again["step_seconds"]
+
+
+def test_a_checkpoint_with_one_time_for_everything_goes_on_and_starts_others():
+    path = Path(__file__).parent / "data" / "one-time.ckpt"
+    arrays, header = checkpoint.read(path)
+    built = problem.build(parse(header["meta"]["config"]))
+    state, _ = checkpoint.load(path, driver.blank(built))
+    assert driver.times(state) == {
+        "compile_seconds": 0.0, "train_seconds": float(arrays[".seconds"]), "measure_seconds": 0.0,
+    }  # fmt: skip
+    fresh, _ = drive(built, driver.init(built, 0))
+    rest, _ = drive(built, state)
+    whole, left = ([e.scalars["energy"] for e in es if isinstance(e, MetricsEvent)] for es in (fresh, rest))
+    assert len(left) == 4  # two steps, two batches
+    assert left == pytest.approx(whole[-4:], rel=1e-3)
+    assert warm_start.read(path).step == 2
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others():

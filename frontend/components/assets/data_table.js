@@ -1,6 +1,8 @@
 // A table whose rows come from Python: headings sort, a row can be chosen with mouse or keyboard.
 // The cells are HTML that Python has escaped.
 
+import { keepTimes, tellTimes } from "./times.js";
+
 const STYLE = `
   :host { container-type: inline-size; }
   .frame { overflow: auto; max-height: var(--table-height, none); }
@@ -57,6 +59,7 @@ class DataTable {
     model.on("columns", () => this.whenFree(() => this.drawBody()));
     model.on("selected", () => this.mark());
     model.on("msg:custom", (message) => this.whenFree(() => this.patch(message)));
+    model.on("remove", keepTimes(this.body));
     this.drawHead();
     this.take();
     model.send_msg({ drawn: true });
@@ -189,6 +192,7 @@ class DataTable {
 
 function fill(cell, html) {
   cell.innerHTML = html;
+  tellTimes(cell);
   cell.title = cell.querySelector("[title]") ? "" : cell.textContent;
 }
 

@@ -15,12 +15,17 @@ export function styleOf(index, palette) {
 
 export const nameOf = (table) => table.info.name || String(table.id).slice(0, 8);
 
-/** The names of runs by id; where two share one, the id tells them apart. */
+const twice = (names, name) => names.indexOf(name) !== names.lastIndexOf(name);
+
+/** The names of runs by id; where two share one, their systems tell them apart, and where these are alike the ids. */
 export function labels(tables) {
   const names = tables.map(nameOf);
-  const twice = (name) => names.indexOf(name) !== names.lastIndexOf(name);
-  const told = (id, name) => (twice(name) ? `${name} · ${String(id).slice(0, 4)}` : name);
-  return new Map(tables.map(({ id }, i) => [id, told(id, names[i])]));
+  const systems = tables.map((table, i) => (table.info.label ? `${names[i]} · ${table.info.label}` : names[i]));
+  const told = ({ id }, i) => {
+    if (!twice(names, names[i])) return names[i];
+    return twice(systems, systems[i]) ? `${names[i]} · ${String(id).slice(0, 4)}` : systems[i];
+  };
+  return new Map(tables.map((table, i) => [table.id, told(table, i)]));
 }
 
 /** All traces, the number of points hidden by decimation, and the last value of each run. */
