@@ -16,7 +16,7 @@ ENDED = ("stopped", "done", "failed")
 
 
 def headline(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a run that a result fills, None among them: the value of the last step is not that of the result."""
+    """The columns of a run that a result fills, also with None: the last step's value is not that of the result."""
     return {name: result[name] for name in METRICS if name in result and name not in TIMES}
 
 

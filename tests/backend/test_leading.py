@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def test_the_smaller_error_leads_and_the_own_result_stays(engine: sa.Engine) -> 
 
 @pytest.mark.parametrize(
     "bad",
-    [{"r_hat": 1.3}, {"r_hat": "Infinity"}, {"acceptance": 0.0}, {"energy_error": "NaN"}, {"energy": "NaN"},
+    [{"r_hat": 1.3}, {"r_hat": math.inf}, {"acceptance": 0.0}, {"energy_error": math.nan}, {"energy": math.nan},
      {"energy_error": 0.2}, {"n_steps": 2}],
 )  # fmt: skip
 def test_what_cannot_be_trusted_or_is_of_other_parameters_does_not_lead(engine: sa.Engine, bad: dict[str, Any]) -> None:
