@@ -6,7 +6,7 @@ import logging
 import re
 
 from backend.jobs import dmrg, exact, vmc
-from backend.jobs.base import Steps, Task
+from backend.jobs.base import Lost, Steps, Task
 from backend.jobs.measure import Again
 from backend.spool import HeldError
 from nqs_core.errors import NQSError
@@ -31,6 +31,9 @@ def work(task: Task, drive: vmc.Drive | None = None) -> bool:
         raise RuntimeError("the run ended without a result")
     except HeldError:
         return sink.finish(sink.stop_requested() or "stopped", step=step, reason="the disk is full")
+    except Lost as error:
+        LOG.error("%s", error)
+        return sink.finish("lost", reason=str(error))
     except Exception as error:
         if not isinstance(error, NQSError):
             LOG.exception("the run failed")

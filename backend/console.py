@@ -20,6 +20,7 @@ from nqs_core.reference import (
     compute,
     dmrg,
     estimate,
+    is_classical,
     literature,
     matching,
     plan_dmrg,
@@ -138,16 +139,19 @@ def reference(
     """The lowest `levels` total energies of the system and sector of `config`.
 
     Args:
-        method: "exact" (closed form or Lanczos), "dmrg", or "auto": exact, else DMRG where that is too large.
+        method: "exact" (closed form, minimum of a diagonal Hamiltonian, or Lanczos), "dmrg" (the minimum, too, where the
+            Hamiltonian is diagonal), or "auto": exact, else DMRG where that is too large.
 
     Raises:
         NQSError: the configuration is wrong, or too large for the method.
     """
-    plan = _plan(config, levels, chi) if method == "dmrg" else None
+    plan = None
+    if method == "dmrg" and (levels != 1 or not is_classical(config)):
+        plan = _plan(config, levels, chi)
     found: list[Reference] = []
     if plan is None:
         try:
-            found = compute(config, levels)
+            found = compute(config, levels, "exact" if method == "dmrg" else "auto")
         except TooLargeError as error:
             plan = _fallback(config, levels, chi, error) if method == "auto" else None
             if plan is None:

@@ -91,7 +91,10 @@ class Sink:
         self._kick.set()
 
     def finish(self, state: str, **about: Any) -> bool:
-        """Write everything, then the last word; False if the database did not take it."""
+        """Write everything, then the last word; False if the database did not take it.
+
+        The state "lost" queues the run again, or fails it, as if this process had vanished for that `reason`.
+        """
         self._last_word = (state, about)
         self._kick.set()
         self._thread.join()
@@ -151,7 +154,10 @@ class Sink:
                 self._kick.set()
         elif self._last_word:
             state, about = self._last_word
-            store.finish(self._engine, *self._owner, state, **about)
+            if state == "lost":
+                store.lost(self._engine, self._owner.run_id, self._owner.attempt, about["reason"])
+            else:
+                store.finish(self._engine, *self._owner, state, **about)
             self.ended = True
         if self._overdue() and not self._reacted and not self._last_word:
             LOG.error("no reaction for %g s: ending the process", self._grace)

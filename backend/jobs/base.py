@@ -22,6 +22,14 @@ LastWord = tuple[str, dict[str, Any]]  # the state that the run ends in, and fac
 Steps = Iterator[tuple[int | None, LastWord | None]]  # the step after each event; the last one comes with the last word
 
 
+class Stopped(Exception):
+    """The run shall stop, in the middle of a computation."""
+
+
+class Lost(Exception):
+    """A process that does the work has vanished; the run is queued again as if this one had."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One attempt of a run."""

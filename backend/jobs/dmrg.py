@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 from backend import references, store
-from backend.jobs.base import Steps, Task
+from backend.jobs.base import Lost, Steps, Stopped, Task
 from backend.provenance import provenance
 from backend.series import current_rows
 from nqs_core.config import ReferenceJob, parse_as
 from nqs_core.errors import NQSError, TooLargeError
 from nqs_core.events import MetricsEvent, PointEvent, RewindEvent, StateEvent
-from nqs_core.reference import conclude, dmrg, plan_dmrg, upper_bound
+from nqs_core.reference import Reference, check, conclude, dmrg, plan_dmrg, upper_bound
 from nqs_core.reference.exact import MEMORY_LIMIT
 
 USUAL_SWEEPS = 8  # of a bond dimension
@@ -73,7 +74,7 @@ class Series:
 
 
 def _point(event: dict[str, Any]) -> dmrg.Point:
-    fields: dict[str, Any] = {name: event.get(name) for name in _POINT}
+    fields: dict[str, Any] = {name: event[name] for name in _POINT if name in event}
     return dmrg.Point(**fields)
 
 
@@ -88,14 +89,18 @@ def steps(task: Task) -> Steps:
         series.rewind()
     task.sink.put(StateEvent(phase="train", step=series.step))
     yield series.step, None
+    try:
+        known = check(job, whole, limit, _leave_when_asked(task))
+    except Stopped:
+        known = None
     plan = _rest(job, whole, series.points, limit)
-    if plan is not None:
-        yield from _sweeps(task, plan, series)
+    if plan is not None and not task.sink.stop_requested():
+        yield from _sweeps(task, plan, series, known)
     want = _wanted(task, whole, series)
     if want == "queued" or (want and not series.points):
         yield series.step, (want, {})
         return
-    result = _conclude(task, job, whole, series)
+    result = _conclude(task, job, whole, series, known)
     if want is None:
         task.sink.set(n_steps=max(1, series.step))
     yield series.step, (want or "done", {"result": result})
@@ -112,21 +117,32 @@ def _rest(job: ReferenceJob, whole: dmrg.Plan, points: list[dmrg.Point], limit: 
         return None
 
 
-def _sweeps(task: Task, plan: dmrg.Plan, series: Series) -> Steps:
+def _leave_when_asked(task: Task) -> Callable[[], None]:
+    def tick() -> None:
+        if task.sink.stop_requested():
+            raise Stopped
+
+    return tick
+
+
+def _sweeps(task: Task, plan: dmrg.Plan, series: Series, known: Reference | None) -> Steps:
     n_left = len(plan.chi)
     series.expect(n_left)
-    with closing(dmrg.Job(plan).events()) as events:
-        for event in events:
-            if task.sink.stop_requested():
-                return
-            if isinstance(event, dmrg.Sweep):
-                series.sweep(event)
-            elif isinstance(event, dmrg.Point):
-                series.point(event)
-                n_left -= 1
-            if event is not None:
-                series.expect(n_left)
-                yield series.step, None
+    try:
+        with closing(dmrg.Job(plan, known.energy if known else None).events()) as events:
+            for event in events:
+                if task.sink.stop_requested():
+                    return
+                if isinstance(event, dmrg.Sweep):
+                    series.sweep(event)
+                elif isinstance(event, dmrg.Point):
+                    series.point(event)
+                    n_left -= 1
+                if event is not None:
+                    series.expect(n_left)
+                    yield series.step, None
+    except dmrg.Killed as error:
+        raise Lost(str(error)) from None
 
 
 def _wanted(task: Task, whole: dmrg.Plan, series: Series) -> str | None:
@@ -146,15 +162,20 @@ def _wanted(task: Task, whole: dmrg.Plan, series: Series) -> str | None:
     return want
 
 
-def _conclude(task: Task, job: ReferenceJob, whole: dmrg.Plan, series: Series) -> dict[str, Any]:
-    found, extrapolation = conclude(job, series.points)
-    rows = [found] if found.bound == "upper" else [found, upper_bound(job, series.points)]
+def _conclude(
+    task: Task, job: ReferenceJob, whole: dmrg.Plan, series: Series, known: Reference | None
+) -> dict[str, Any]:
+    exact = known.energy if known else None
+    found, extrapolation = conclude(job, series.points, exact)
+    rows = [found] if found.bound == "upper" else [found, upper_bound(job, series.points, exact)]
+    rows += [known] if known else []
     task.ask(lambda engine: references.record(engine, task.run_id, job, rows, series.points, whole.mpo_dimension))
     return references.as_dict(found) | {
         "energy_per_site": found.energy / whole.n_sites,
         "energy_error": found.uncertainty,
         "fits": [dataclasses.asdict(fit) | {"accepted": fit.accepted} for fit in extrapolation.fits],
         "refused": extrapolation.reason or None,
+        "exact": exact,
         "note": extrapolation.note or None,
         "chi": [point.chi for point in series.points],
         "n_steps": series.step,

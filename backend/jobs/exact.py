@@ -6,17 +6,13 @@ import time
 from typing import Any
 
 from backend import references
-from backend.jobs.base import Steps, Task
+from backend.jobs.base import Steps, Stopped, Task
 from backend.provenance import provenance
 from nqs_core.config import ReferenceJob, parse_as
 from nqs_core.events import MetricsEvent, StateEvent
 from nqs_core.lattices import LATTICES
 from nqs_core.reference import Reference, compute
 from nqs_core.reference.exact import MEMORY_LIMIT
-
-
-class _Stopped(Exception):
-    """The run shall stop."""
 
 
 def steps(task: Task) -> Steps:
@@ -30,11 +26,11 @@ def steps(task: Task) -> Steps:
 
     def tick() -> None:
         if sink.stop_requested():
-            raise _Stopped
+            raise Stopped
 
     try:
         found = compute(job, job.levels, "auto", task.settings.memory_bytes or MEMORY_LIMIT, tick)
-    except _Stopped:
+    except Stopped:
         yield 0, (sink.stop_requested() or "stopped", {})
         return
     seconds = time.monotonic() - began

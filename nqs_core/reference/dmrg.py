@@ -2,16 +2,19 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
 import itertools
 import json
+import logging
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from nqs_core.lattices import Lattice
 from nqs_core.reference import dmrg_model
 from nqs_core.reference.exact import MEMORY_LIMIT, Labels
 
+LOG = logging.getLogger("spinscope.dmrg")
 CHI = (25, 50, 100, 200)
 BUDGET = 3600.0  # CPU seconds of a series
 MAX_SITES, MAX_CHI = 512, 10_000
@@ -36,7 +40,10 @@ _MAX_SWEEPS, _USUAL_SWEEPS = 12, 8
 
 @dataclass(frozen=True)
 class Sweep:
-    """State after one sweep; energies in the run's units, `elapsed` in seconds since the start of the series."""
+    """State after one sweep; energies in the run's units, `elapsed` in seconds since the start of the series.
+
+    start: which of the starts it comes from.
+    """
 
     chi: int
     sweep: int
@@ -45,11 +52,15 @@ class Sweep:
     truncation_error: float | None
     max_entropy: float | None
     elapsed: float
+    start: int = 0
 
 
 @dataclass(frozen=True)
 class Point:
-    """A finished bond dimension. energy: <psi|H|psi> of the truncated state, hence never below the ground state."""
+    """A finished bond dimension. energy: <psi|H|psi> of the truncated state, hence never below the ground state.
+
+    starts: how many were compared at this bond dimension; spread: the highest of their energies minus the lowest.
+    """
 
     chi: int
     chi_used: int
@@ -61,6 +72,8 @@ class Point:
     converged: bool
     cpu_seconds: float
     wall_seconds: float
+    starts: int = 1
+    spread: float = 0.0
 
 
 Event = Sweep | Point
@@ -71,7 +84,7 @@ class Plan:
     """A series before it starts.
 
     charge: what is conserved, "parity", "Sz" or None; seconds: CPU seconds of each bond dimension (within a factor 3);
-    n_bytes: memory of the largest one. job: what the process reads.
+    n_bytes: memory of the largest one. job: what the process reads; further: finds the starts after the first.
     """
 
     n_sites: int
@@ -81,6 +94,7 @@ class Plan:
     seconds: tuple[float, ...]
     n_bytes: float
     job: dict[str, Any] = dataclasses.field(repr=False)
+    further: Callable[[], list[Any]] = dataclasses.field(repr=False, default=list)
 
 
 def plan(
@@ -116,7 +130,7 @@ def plan(
             raise ConfigError(f"DMRG takes Pauli strings on one or two sites; {letters!r} acts on {len(letters)}")
     order = dmrg_model.order(hamiltonian.lattice, terms)
     strings = dmrg_model.strings(terms, order)
-    charge = dmrg_model.conserved(strings)
+    charge = dmrg_model.conserved(strings, labels.sz, ground_sz)
     start = dmrg_model.start(hamiltonian.lattice, order, strings, charge, labels, ground_sz)
     onsite, couplings = dmrg_model.operators(strings, charge)
     if len(couplings) > MAX_COUPLINGS:
@@ -128,11 +142,12 @@ def plan(
     n_bytes = 8.0 * largest**2 * (n * (2 + dimension) + 40 * dimension)
     _require_affordable(n, chosen, seconds, n_bytes, budget, memory_limit)
     job = {
-        "n_sites": n, "charge": charge, "onsite": onsite, "couplings": couplings, "start": start, "chi": chosen,
+        "n_sites": n, "charge": charge, "onsite": onsite, "couplings": couplings, "starts": [start], "chi": chosen,
         "seconds": seconds, "budget_seconds": budget, "max_sweeps": _MAX_SWEEPS,
         "tolerance": tolerance(hamiltonian.lattice), "channels": _as_lists(channels),
     }  # fmt: skip
-    return Plan(n, chosen, charge, dimension, seconds, n_bytes, job)
+    further = functools.partial(dmrg_model.further_starts, n, strings, charge, start)
+    return Plan(n, chosen, charge, dimension, seconds, n_bytes, job, further)
 
 
 def _require_affordable(
@@ -194,10 +209,21 @@ def _bond_seconds(chi: int, dimension: int, charge: str | None) -> float:
     return max(least, (1 if charge else 4) * 0.028 * (chi / 100) ** 1.4 * (dimension / 10) ** 1.1)
 
 
+class Killed(NQSError):
+    """The process was ended by signal 9, which nobody but the system sends."""
+
+    def __init__(self) -> None:
+        super().__init__("the process of DMRG was killed by the system (signal 9): possibly out of memory")
+
+
 class Job:
     """A series under way in a child process with one BLAS thread; iterate over `events()`, or `stop()` it."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, known: float | None = None) -> None:
+        """Start the process. `known`: the exact energy, where it is; other starts are then tried only until one has it.
+
+        Where nothing is known all starts are compared.
+        """
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed when the events end
         self._process = subprocess.Popen(
@@ -206,7 +232,8 @@ class Job:
             env={**os.environ, **threads},
         )  # fmt: skip
         self.pid = self._process.pid
-        self._plan = plan
+        starts = [*plan.job["starts"], *plan.further()]
+        self._job = plan.job | {"starts": starts, "target": known}
 
     def events(self, tick_seconds: float = TICK_SECONDS) -> Generator[Event | None, None, None]:
         """Sweeps and points as they come, None after `tick_seconds` without one, so that the caller can look around.
@@ -214,6 +241,7 @@ class Job:
         Ends early, without an error, where the process got SIGTERM; ends the process where the caller leaves early.
 
         Raises:
+            Killed: the system killed the process.
             NQSError: the process failed.
         """
         lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -231,10 +259,12 @@ class Job:
                 content = json.loads(line)
                 yield (Point if content.pop("kind") == "point" else Sweep)(**content)
             status = self._process.wait()
-            if status not in (0, -15):
+            if status == -signal.SIGKILL:
+                raise Killed
+            if status not in (0, -signal.SIGTERM):
                 self._errors.seek(0)
-                said = self._errors.read().strip().splitlines() or [f"exit status {status}"]
-                raise NQSError(f"DMRG failed: {said[-1]}")
+                LOG.error("the process of DMRG ended with status %d:\n%s", status, self._errors.read()[-5000:])
+                raise NQSError("DMRG failed for this system, for no fault of yours; its log has the library's reason")
         finally:
             self.stop()
             other_end.join()
@@ -247,7 +277,7 @@ class Job:
         assert received is not None
         try:
             with contextlib.suppress(BrokenPipeError), sent:
-                json.dump(self._plan.job, sent)
+                json.dump(self._job, sent)
             with received:
                 for line in received:
                     lines.put(line)

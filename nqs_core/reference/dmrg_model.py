@@ -6,7 +6,7 @@ Couplings between all pairs, as of long-range models, share few channels from ea
 import itertools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,8 @@ _NAMES = {"X": "Sigmax", "Y": "Sigmay", "Z": "Sigmaz"}
 MAX_CHANNELS = 16
 _EXACT, _ROUGH = 1e-12, 1e-4  # singular values that are left out, relative to the largest coupling
 _EXCHANGED = {"X": "Sigmaz", "Y": "Sigmay", "Z": "Sigmax"}  # turned by π about x + z; Y changes its sign
+Start = list[str | list[float]]  # a state or two amplitudes for each site
+Cat = dict[str, Any]  # the part of one parity of a configuration: {"cat": s_i along the couplings, "parity": ±1}
 Strings = dict[tuple[int, ...], dict[str, float]]  # Pauli letters and coefficients by positions in rising order
 
 
@@ -54,18 +56,35 @@ def strings(terms: Sequence[Terms], order: np.ndarray) -> Strings:
     return {where: row for where, row in kept.items() if row}
 
 
-def conserved(strings: Strings) -> str | None:
-    """ "parity" (flip of all spins) where only σᶻσᶻ and σˣ occur: its ground sector is known; else "Sz" or None."""
+def conserves_sz(strings: Strings) -> bool:
+    """Whether the sum keeps total S^z: along z whatever it is, across it a (XX + YY) + b (XY - YX) for each pair."""
+    for where, row in strings.items():
+        if len(where) == 1 and set(row) - {"Z"}:
+            return False
+        if len(where) == 2:
+            across = {letters: row.get(letters, 0.0) for letters in ("XX", "YY", "XY", "YX")}
+            room = 1e-12 * max(abs(c) for c in across.values())
+            mixed = set(row) - {"ZZ", *across}
+            if mixed or abs(across["XX"] - across["YY"]) > room or abs(across["XY"] + across["YX"]) > room:
+                return False
+    return True
+
+
+def conserved(strings: Strings, sz: float | None, ground_sz: float | None) -> str | None:
+    """ "parity" (flip of all spins) where only σᶻσᶻ and σˣ occur: its ground sector is known; else "Sz" or None.
+
+    S^z is kept where it is asked for (`sz`), or where a ground state has a known one; a ground state in a sector that
+    nobody knows is looked for in the whole space.
+    """
     used = {letters for row in strings.values() for letters in row}
-    if used <= {"ZZ", "X"}:
+    if sz is None and used <= {"ZZ", "X"}:
         return "parity"
-    same = all(math.isclose(row.get("XX", 0.0), row.get("YY", 0.0), rel_tol=1e-12) for row in strings.values())
-    return "Sz" if same and used <= {"XX", "YY", "ZZ", "Z"} else None
+    return "Sz" if (sz is not None or ground_sz is not None) and conserves_sz(strings) else None
 
 
 def start(
     lattice: Lattice, order: np.ndarray, strings: Strings, charge: str | None, labels: Labels, ground_sz: float | None
-) -> list[str]:
+) -> Start:
     """A product state in the sector, site by site; in the basis of x where z and x are exchanged."""
     n = lattice.n_sites
     if labels.momentum is not None or labels.point_group is not None:
@@ -79,15 +98,14 @@ def start(
         if labels.spin_flip is not None and charge is None:
             raise ConfigError("sector.spin_flip: DMRG holds it only where the strings are ZZ and X")
         # Along the fields: the ground state is positive in the basis of z, hence in this sector.
-        state = ["down" if strings.get((k,), {}).get("X", 0.0) > 0 else "up" for k in range(n)]
+        state: Start = ["down" if strings.get((k,), {}).get("X", 0.0) > 0 else "up" for k in range(n)]
         if labels.spin_flip is not None and (-1) ** state.count("down") != labels.spin_flip:
             state[n // 2] = "up" if state[n // 2] == "down" else "down"
         return state
     if labels.spin_flip is not None:
         raise ConfigError("sector.spin_flip: DMRG holds it only where the strings are ZZ and X")
     sz = ground_sz if labels.sz is None else labels.sz
-    if sz is None:
-        raise ConfigError("DMRG of this Hamiltonian needs a sector of total S^z: set sector.sz")
+    assert sz is not None
     colour = lattice.sublattice()
     up = (np.arange(n) % 2 if colour is None else np.asarray(colour)[order]) == 0
     surplus = int(up.sum()) - round(n / 2 + sz)
@@ -96,16 +114,80 @@ def start(
     return ["up" if u else "down" for u in up]
 
 
+def further_starts(n: int, strings: Strings, charge: str | None, first: Start) -> list[Start | Cat]:
+    """Starts far from the first: a configuration that the terms along z like, and two drawn at random (fixed seeds)."""
+    found: list[Start | Cat] = []
+    if any(set(letters) == {"Z"} for row in strings.values() for letters in row):
+        z = low_configuration(n, strings, first.count("up") if charge == "Sz" else None)
+        if charge == "Sz":
+            found.append(["up" if s > 0 else "down" for s in z])
+        elif charge == "parity":
+            found.append({"cat": z, "parity": (-1) ** first.count("down")})
+        else:
+            found.append([[math.sqrt(0.5), s * math.sqrt(0.5)] for s in z])
+    for seed in (1, 2):
+        rng = np.random.default_rng(seed)
+        if charge == "Sz":
+            found.append(rng.permutation(np.array(first)).tolist())
+        elif charge == "parity":
+            drawn = rng.choice(["up", "down"], n).tolist()
+            if (drawn.count("down") - first.count("down")) % 2:
+                drawn[0] = "up" if drawn[0] == "down" else "down"
+            found.append(drawn)
+        else:
+            angles = rng.uniform(0, 2 * math.pi, n)
+            found.append(np.stack([np.cos(angles), np.sin(angles)], axis=1).tolist())
+    return found
+
+
+def low_configuration(n: int, strings: Strings, n_up: int | None) -> list[int]:
+    """s_i = ±1 from which no flip (with `n_up` up spins: no exchange) lowers the terms along z; the best of 16."""
+    matrix, field = np.zeros((n, n)), np.zeros(n)
+    for where, row in strings.items():
+        if len(where) == 2:
+            matrix[where] = matrix[where[::-1]] = row.get("ZZ", 0.0)
+        else:
+            field[where] = row.get("Z", 0.0)
+    rng, best, lowest = np.random.default_rng(0), np.ones(n, int), math.inf
+    for _ in range(16):
+        ups = n_up if n_up is not None else int(rng.integers(n + 1))
+        s = rng.permutation(np.where(np.arange(n) < ups, 1, -1))
+        for _ in range(4 * n):
+            flip = -2 * s * (matrix @ s + field)
+            if n_up is None:
+                moved = [int(flip.argmin())]
+                change = flip[moved[0]]
+            else:
+                a, b = np.flatnonzero(s > 0), np.flatnonzero(s < 0)
+                if not len(a) or not len(b):
+                    break
+                both = flip[a][:, None] + flip[b] - 4 * matrix[np.ix_(a, b)]
+                i, j = np.unravel_index(int(both.argmin()), both.shape)
+                moved, change = [int(a[i]), int(b[j])], both[i, j]
+            if change >= -1e-12:
+                break
+            s[moved] *= -1
+        energy = float(s @ matrix @ s / 2 + field @ s)
+        if energy < lowest:
+            best, lowest = s.copy(), energy
+    return best.tolist()
+
+
 def operators(strings: Strings, charge: str | None) -> tuple[list[list], list[list]]:
-    """On-site terms [name, site, coefficient] and couplings [name, name, i, j, coefficient] as TeNPy names them."""
+    """On-site terms [name, site, coefficient] and couplings [name, name, i, j, coefficient] as TeNPy names them.
+
+    The coefficient of a coupling is a number, or its real and imaginary part.
+    """
     onsite: list[list] = []
     couplings: list[list] = []
     for where, row in sorted(strings.items()):
         for letters, value in row.items():
             if charge == "Sz":
-                if letters == "XX":  # with the equal YY: 2 (S⁺S⁻ + S⁻S⁺)
-                    couplings += [["Sp", "Sm", *where, 2 * value], ["Sm", "Sp", *where, 2 * value]]
-                elif letters != "YY":
+                if letters in ("XX", "XY"):  # a (XX + YY) + b (XY - YX) = 2 (a + i b) S⁺S⁻ + 2 (a - i b) S⁻S⁺
+                    for first, second, sign in (("Sp", "Sm", 1), ("Sm", "Sp", -1)):
+                        amplitude = [2 * value, 0.0] if letters == "XX" else [0.0, sign * 2 * value]
+                        couplings.append([first, second, *where, amplitude])
+                elif letters not in ("YY", "YX"):
                     names = [_NAMES[p] for p in letters]
                     (couplings if len(names) == 2 else onsite).append([*names, *where, value])
             else:

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,10 @@ with warnings.catch_warnings():
 
 MIXER = {"decay": 2.0, "disable_after": 5}
 AMPLITUDE = 1e-4  # of the mixer at the first bond dimension, a tenth of it afterwards
+SCREEN_CHI = 32  # bond dimension at which starts are compared where the series has one only
+STUCK = 1e-6  # relative to the energy: what an exact state may be above the exact energy
 SVD_MIN = 1e-9
+EXACT = 1e-12  # truncation error below which a state is exact to rounding
 SATURATED = 1e-13  # truncation error below which a larger bond dimension changes nothing
 VARIANCE_LIMIT = 4e7  # (bond dimension x MPO dimension)^2
 
@@ -46,7 +49,8 @@ class BondModel(CouplingModel, MPOModel):
         for name, site, coefficient in job["onsite"]:
             self.add_onsite_term(coefficient, site, name)
         for first, second, i, j, coefficient in job["couplings"]:
-            self.add_coupling_term(coefficient, i, j, first, second)
+            value = complex(*coefficient) if isinstance(coefficient, list) else coefficient
+            self.add_coupling_term(np.real_if_close(value, tol=0).item(), i, j, first, second)
         MPOModel.__init__(self, lattice, self.calc_H_MPO())
 
 
@@ -59,10 +63,11 @@ def channel_model(job: dict[str, Any]) -> MPOModel:
     for operator, site, coefficient in job["onsite"]:
         onsite[site].append((operator, coefficient))
     grids = []
+    nothing = [("Id", 0.0)]  # TeNPy knows no charge of a state that no path leads to
     for site in range(n):
         # States: nothing yet, the channels, all done.
         width = len(onward[site][0]) if site < n - 1 else 0
-        rows = [["Id", *([(name, onward[site][-1][b])] for b in range(width)), onsite[site] or None]]
+        rows = [["Id", *([(name, onward[site][-1][b])] for b in range(width)), onsite[site] or nothing]]
         for a, end in enumerate(last[site]):
             rows.append([None, *([("Id", onward[site][a][b])] for b in range(width)), [(name, end)]])
         rows.append([*[None] * (1 + width), "Id"])
@@ -89,28 +94,28 @@ def total_energy(job: dict[str, Any], psi: MPS, mpo: MPO) -> float:
 class Engine(TwoSiteDMRGEngine):
     """Two-site DMRG that prints its sweeps and may be stopped within one."""
 
-    chi = 0
-    began = 0.0
-    stop: Any = staticmethod(lambda: False)
+    series: "Series"
+    start = 0
 
     def status_update(self, iteration_start_time: float) -> None:
         stats = {name: values[-1] for name, values in self.sweep_stats.items()}
         emit(
             {
                 "kind": "sweep",
-                "chi": self.chi,
+                "chi": int(self.trunc_params["chi_max"]),
                 "sweep": int(stats["sweep"]),
                 "energy": float(stats["E"]),
                 "delta_energy": _finite(stats["Delta_E"]),
                 "truncation_error": _finite(stats["max_trunc_err"]),
                 "max_entropy": _finite(stats["max_S"]),
-                "elapsed": time.monotonic() - self.began,
+                "elapsed": time.monotonic() - self.series.began,
+                "start": self.start,
             }
         )
 
     def post_update_local(self, *args: Any, **kwargs: Any) -> None:
         super().post_update_local(*args, **kwargs)
-        if self.stop():
+        if self.series.stop():
             raise Stopped
 
 
@@ -140,43 +145,122 @@ def options(job: dict[str, Any], chi: int, first: bool) -> dict[str, Any]:
     }
 
 
-def series(job: dict[str, Any], stop: Any) -> None:
-    """All bond dimensions of the job, each from the state of the last; a step that would not end in time is left."""
-    model = channel_model(job) if job["channels"] else BondModel(job)
-    mpo = model.H_MPO
-    psi = MPS.from_product_state([model.lat.site(0)] * job["n_sites"], job["start"], bc="finite")
-    began, spent = time.monotonic(), time.process_time()
-    for k, chi in enumerate(job["chi"]):
-        left = job["budget_seconds"] - (time.process_time() - spent)
-        if job["seconds"][k] > left and k:
-            return
-        wall, cpu = time.monotonic(), time.process_time()
-        engine = Engine(psi, model, options(job, chi, k == 0))
-        engine.chi, engine.began, engine.stop = chi, began, stop
+class State(NamedTuple):
+    """What the sweeps of one start at one bond dimension ended in."""
+
+    psi: MPS
+    energy: float
+    truncation: float
+    converged: bool
+    sweeps: int
+
+
+class Series:
+    """All bond dimensions of a job, each from the state of the last; a step that would not end in time is left."""
+
+    def __init__(self, job: dict[str, Any], stop: Any) -> None:
+        self.job, self.stop = job, stop
+        self.model = channel_model(job) if job["channels"] else BondModel(job)
+        self.began, self._cpu = time.monotonic(), time.process_time()
+
+    def product(self, start: Any) -> MPS:
+        """An entry of `starts` as a state."""
+        n, site = self.job["n_sites"], self.model.lat.site(0)
+        if isinstance(start, list):
+            states = [s if isinstance(s, str) else np.array(s) for s in start]
+            return MPS.from_product_state([site] * n, states, bc="finite")
+        # Each bond holds the parity of the flipped spins so far; the last one lets the asked parity through.
+        tensors = []
+        for k, s in enumerate(start["cat"]):
+            tensor = np.zeros((2, 2, 2))
+            tensor[0, [0, 1], [0, 1]], tensor[1, [0, 1], [1, 0]] = math.sqrt(0.5), s * math.sqrt(0.5)
+            tensor = tensor[:, :1] if k == 0 else tensor
+            tensors.append(tensor[:, :, [int(start["parity"] < 0)]] if k == n - 1 else tensor)
+        return MPS.from_Bflat([site] * n, tensors, bc="finite", form=None)  # pyright: ignore[reportArgumentType]
+
+    def optimise(self, psi: MPS, chi: int, start: int, first: bool = True) -> State:
+        """Sweep until nothing changes any more."""
+        engine = Engine(psi, self.model, options(self.job, chi, first))
+        engine.series, engine.start = self, start
         psi = engine.run()[1]  # pyright: ignore[reportOptionalSubscript]
-        used = int(max(psi.chi))
-        energy = total_energy(job, psi, mpo)
-        affordable = (used * max(mpo.chi)) ** 2 < VARIANCE_LIMIT and (not job["channels"] or job["channels"]["exact"])
-        variance = max(0.0, float(np.real(mpo.variance(psi)))) if affordable else None
-        stats = engine.sweep_stats
-        truncation, delta = float(stats["max_trunc_err"][-1]), float(stats["Delta_E"][-1])
-        emit(
-            {
-                "kind": "point",
-                "chi": chi,
-                "chi_used": used,
-                "energy": energy,
-                "truncation_error": truncation,
-                "variance": variance,
-                "max_entropy": float(max(psi.entanglement_entropy())),
-                "sweeps": int(engine.sweeps),
-                "converged": bool(abs(delta) < job["tolerance"] * max(1.0, abs(energy))),
-                "cpu_seconds": time.process_time() - cpu,
-                "wall_seconds": time.monotonic() - wall,
-            }
-        )
-        if used < chi and truncation < SATURATED:
-            return
+        energy, stats = total_energy(self.job, psi, self.model.H_MPO), engine.sweep_stats
+        converged = abs(float(stats["Delta_E"][-1])) < self.job["tolerance"] * max(1.0, abs(energy))
+        return State(psi, energy, float(stats["max_trunc_err"][-1]), bool(converged), int(engine.sweeps))
+
+    def run(self) -> None:
+        """Print a point for each bond dimension."""
+        chi, wall, cpu = self.job["chi"], time.monotonic(), time.process_time()
+        single = len(chi) == 1 and self.job["target"] is None
+        found, screened = self.screen(min(chi[0], SCREEN_CHI) if single else chi[0])
+        best = min(found, key=lambda state: state.energy)
+        for k, size in enumerate(chi):
+            if k:
+                wall, cpu = time.monotonic(), time.process_time()
+            if k and self.job["seconds"][k] > self.left():
+                return
+            sweeps = sum(state.sweeps for state in found) if size == screened and not k else 0
+            if k or size != screened:
+                best = self.optimise(best.psi, size, 0, k == 0)
+                sweeps += best.sweeps
+            compared = [best.energy] if k or size != screened else [state.energy for state in found]
+            try:
+                if best.truncation < EXACT and len(compared) == 1 and self.job["target"] is None:
+                    other = self.verify(best, k)
+                    compared += [state.energy for state in other]
+                    sweeps += sum(state.sweeps for state in other)
+                    best = min([best, *other], key=lambda state: state.energy)
+            finally:
+                emit(self.point(size, best, compared, sweeps) | _spent(wall, cpu))
+            if int(max(best.psi.chi)) < size and best.truncation < SATURATED:
+                return
+
+    def left(self) -> float:
+        """CPU seconds of the budget that are left."""
+        return self.job["budget_seconds"] - (time.process_time() - self._cpu)
+
+    def screen(self, chi: int) -> tuple[list[State], int]:
+        """The states that the starts end in; with a known energy no more than are needed to reach it."""
+        found: list[State] = []
+        target = self.job["target"]
+        for k, start in enumerate(self.job["starts"]):
+            if found and self.job["seconds"][0] > self.left():
+                break
+            found.append(self.optimise(self.product(start), chi, k))
+            # Truncation explains a larger distance, an eigenstate that is not the lowest does not go away with it.
+            if target is not None and (
+                found[-1].truncation > 1e-8 or found[-1].energy < target + STUCK * max(1.0, abs(target))
+            ):
+                break
+        return found, chi
+
+    def verify(self, best: State, k: int) -> list[State]:
+        """The state of another start at the same bond dimension, where there is time."""
+        if len(self.job["starts"]) < 2 or self.job["seconds"][k] > self.left():
+            return []
+        last = len(self.job["starts"]) - 1
+        return [self.optimise(self.product(self.job["starts"][last]), self.job["chi"][k], last)]
+
+    def point(self, chi: int, state: State, compared: list[float], sweeps: int) -> dict[str, Any]:
+        """A finished bond dimension as it is printed."""
+        used, mpo, channels = int(max(state.psi.chi)), self.model.H_MPO, self.job["channels"]
+        affordable = (used * max(mpo.chi)) ** 2 < VARIANCE_LIMIT and (not channels or channels["exact"])
+        return {
+            "kind": "point",
+            "chi": chi,
+            "chi_used": used,
+            "energy": state.energy,
+            "truncation_error": state.truncation,
+            "variance": max(0.0, float(np.real(mpo.variance(state.psi)))) if affordable else None,
+            "max_entropy": float(max(state.psi.entanglement_entropy())),
+            "sweeps": sweeps,
+            "converged": state.converged,
+            "starts": len(compared),
+            "spread": max(compared) - min(compared),
+        }
+
+
+def _spent(wall: float, cpu: float) -> dict[str, float]:
+    return {"cpu_seconds": time.process_time() - cpu, "wall_seconds": time.monotonic() - wall}
 
 
 def main() -> int:
@@ -188,7 +272,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", module="tenpy")
     parent = os.getppid()
     try:
-        series(json.load(sys.stdin), lambda: bool(told) or os.getppid() != parent)
+        Series(json.load(sys.stdin), lambda: bool(told) or os.getppid() != parent).run()
     except (Stopped, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Bound = Literal["exact", "estimate", "upper"]
+ABOVE_EXACT = "above the exact energy"  # how an upper bound's uncertainty begins where the truth is known
 ROUNDING = 2.0**-23  # relative; energies are sums in single precision
 
 
@@ -50,11 +51,7 @@ def sentence(reference: Reference | None) -> str:
     if reference.bound == "exact":
         return _exact(reference)
     if reference.bound == "upper":
-        if u is None or not kind.startswith(("one-sided", "standard error")):
-            return "upper bound, distance to the truth unknown"
-        if kind == "standard error":
-            return f"upper bound with a standard error of {u:.2g}, distance to the truth unknown"
-        return f"upper bound, about {u:.1g} above the truth (not rigorous)"
+        return _upper(kind, u)
     method = {"qmc": "QMC"}.get(reference.method, reference.method.replace("dmrg", "DMRG").replace(" extra", ", extra"))
     if u is None:
         return f"{reference.energy:.10g} ({method}, no error bar is known)"
@@ -63,11 +60,25 @@ def sentence(reference: Reference | None) -> str:
     return f"{with_error(reference.energy, u)} ({method}{mark}{about})"
 
 
+def _upper(kind: str, u: float | None) -> str:
+    if u is not None and kind.startswith(ABOVE_EXACT):
+        return f"upper bound, {u:.1g} {kind}"
+    if u is not None and kind == "standard error":
+        return f"upper bound with a standard error of {u:.2g}, distance to the truth unknown"
+    if u is not None and kind.startswith("one-sided"):
+        why = kind.removeprefix("one-sided").strip(" ,:()")
+        return f"upper bound, about {u:.1g} above the truth ({why}; not rigorous)"
+    why = kind.removeprefix("unknown: ")
+    return "upper bound, distance to the truth unknown" + (f": {why}" if why != kind else "")
+
+
 def _exact(reference: Reference) -> str:
     where = "full space" if reference.sector == "full" else reference.sector.replace("=", " = ").replace(",", ", ")
-    how = {"analytic": "closed form", "exact diagonalisation": f"Lanczos, {where}"}.get(
-        reference.method, reference.method
-    )
+    how = {
+        "analytic": "closed form",
+        "exact diagonalisation": f"Lanczos, {where}",
+        "exact minimum": f"minimum over all configurations, {where}",
+    }.get(reference.method, reference.method)
     if not reference.uncertainty:
         return f"exact ({how})"
     joined = ", residual" if reference.uncertainty_kind == "residual" else " to"
@@ -101,7 +112,8 @@ def verdict(energy: float, error: float, reference: Reference) -> Verdict:
     """
     difference = energy - reference.energy
     # How far an upper bound may lie above the truth does not blur the bound itself.
-    blur = 0.0 if reference.uncertainty_kind.startswith("one-sided") else reference.uncertainty or 0.0
+    one_sided = reference.uncertainty_kind.startswith(("one-sided", ABOVE_EXACT))
+    blur = 0.0 if one_sided else reference.uncertainty or 0.0
     margin = 3 * math.hypot(error, blur, ROUNDING * reference.energy)
     if reference.bound == "upper":
         if difference < -margin:
