@@ -17,6 +17,7 @@ from nqs_core.events import MetricsEvent, StateEvent
 from nqs_core.reference import (
     FAILURES,
     Reference,
+    absolute_error,
     compute,
     dmrg,
     estimate,
@@ -66,6 +67,7 @@ def run(config: RunConfig, out: Path | None, checkpoint_file: Path | None = None
         "config": (built.config or config).model_dump(mode="json"),
         "reference": None if known is None else dataclasses.asdict(known),
         "relative_error": error,
+        "absolute_error": absolute_error(content["energy"], known),
         "init_from": _origin(start),
     }
     if out:
@@ -103,6 +105,8 @@ def _train(
                 energy = event.scalars["energy"]
                 error = relative_error(energy, known)
                 shown = "" if error is None else f", relative error {error:.1e}"
+                if error is None and (difference := absolute_error(energy, known)) is not None:
+                    shown = f", absolute error {difference:.1e}"
                 progress.step(event.step, f"E/N = {energy / built.n_sites:.6f}{shown}")
             elif isinstance(event, StateEvent):
                 progress.phase(WORDS.get(event.phase or event.state, "working"))
@@ -139,8 +143,8 @@ def reference(
     """The lowest `levels` total energies of the system and sector of `config`.
 
     Args:
-        method: "exact" (closed form, minimum of a diagonal Hamiltonian, or Lanczos), "dmrg" (the minimum, too, where the
-            Hamiltonian is diagonal), or "auto": exact, else DMRG where that is too large.
+        method: "exact" (closed form, minimum of a diagonal Hamiltonian, or Lanczos), "dmrg" (that minimum, too, where
+            the Hamiltonian is diagonal), or "auto": exact, else DMRG where that is too large.
 
     Raises:
         NQSError: the configuration is wrong, or too large for the method.
@@ -210,6 +214,8 @@ def summary(content: dict[str, Any]) -> str:
         lines.append(f"reference        {known['energy']:.10g} {about}")
     if error is not None:
         lines.append(f"relative error   {error:.2e}")
+    elif content["absolute_error"] is not None:
+        lines.append(f"absolute error   {content['absolute_error']:.2e} (E0 = 0: a relative one is undefined)")
     return "\n".join([*lines, f"{content['n_steps']} steps in {content['seconds']:.1f} s"])
 
 

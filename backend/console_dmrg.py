@@ -19,7 +19,9 @@ def run(config: RunConfig, plan: dmrg.Plan) -> tuple[Reference, dict[str, Any], 
     _say("estimate: " + ", ".join(f"chi {c} {s:.0f} s" for c, s in zip(plan.chi, plan.seconds, strict=True)))
     known = check(config, plan)
     exact = known.energy if known else None
-    _say(f"exact diagonalisation, to check it: {exact:.12g}" if known else "no exact energy at hand: starts are compared")
+    _say(
+        f"exact diagonalisation, to check it: {exact:.12g}" if known else "no exact energy at hand: starts are compared"
+    )
     points: list[dmrg.Point] = []
     interrupted, lost = False, ""
     try:

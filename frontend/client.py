@@ -34,6 +34,7 @@ class Run(TypedDict, total=False):
     energy_error: float | None
     energy_per_site: float | None
     relative_error: float | None
+    absolute_error: float | None
     variance: float | None
     v_score: float | None
     acceptance: float | None

@@ -96,6 +96,8 @@ class PointEvent(_Event):
     converged: bool
     cpu_seconds: Real
     wall_seconds: Real
+    starts: int = 1
+    spread: Real = 0.0
 
 
 class StateEvent(_Event):

@@ -141,8 +141,8 @@ def _sweeps(task: Task, plan: dmrg.Plan, series: Series, known: Reference | None
                 if event is not None:
                     series.expect(n_left)
                     yield series.step, None
-    except dmrg.Killed as error:
-        raise Lost(str(error)) from None
+    except dmrg.Killed:
+        raise Lost("the process of DMRG was ended by signal 9") from None
 
 
 def _wanted(task: Task, whole: dmrg.Plan, series: Series) -> str | None:

@@ -13,7 +13,7 @@ from backend.references.matching import refresh, system_of
 from backend.references.table import computed_row, digest
 from nqs_core.config import ReferenceJob, System
 from nqs_core.errors import ConfigError, NQSError, TooLargeError
-from nqs_core.reference import SOURCE, Reference, dmrg, estimate, plan_dmrg
+from nqs_core.reference import SOURCE, Reference, dmrg, estimate, is_classical, plan_dmrg
 from nqs_core.reference.exact import MEMORY_LIMIT
 from nqs_core.reference.matching import canonical
 
@@ -36,11 +36,14 @@ def plan_job(job: ReferenceJob, memory_limit: float = MEMORY_LIMIT) -> JobPlan:
     """
     n_sites = canonical(job)[0]["n_sites"]
     exact, closed = _exact(job, memory_limit)
-    by_dmrg, plan = _dmrg(job, memory_limit)
-    method = job.method
-    if method == "auto":
+    classical = job.levels == 1 and is_classical(job, memory_limit)
+    method, (by_dmrg, plan) = job.method, _dmrg(job, memory_limit, classical)
+    if classical:  # DMRG would end in one of many local minima, and takes longer
+        method = "exact"
+    elif method == "auto":
         method = "dmrg" if not exact["feasible"] and by_dmrg["feasible"] else "exact"
-    about = {"method": method, "n_sites": n_sites, "closed_form": closed, "exact": exact, "dmrg": by_dmrg}
+    about = {"method": method, "n_sites": n_sites, "closed_form": closed, "diagonal": classical, "exact": exact}
+    about["dmrg"] = by_dmrg
     chi = list(plan.chi) if plan is not None and method == "dmrg" else None
     return JobPlan(job.model_copy(update={"method": method, "chi": chi}), SWEEPS * len(chi or []), about)
 
@@ -60,13 +63,13 @@ def _exact(job: ReferenceJob, memory_limit: float) -> tuple[dict[str, Any], bool
     return {"dim": cost.dim, "bytes": cost.n_bytes, "seconds": cost.seconds, "feasible": fits, "reason": reason}, False
 
 
-def _dmrg(job: ReferenceJob, memory_limit: float) -> tuple[dict[str, Any], dmrg.Plan | None]:
+def _dmrg(job: ReferenceJob, memory_limit: float, classical: bool) -> tuple[dict[str, Any], dmrg.Plan | None]:
     try:
         if job.levels > 1:
             raise ConfigError(f"levels = {job.levels}: DMRG gives the ground state of a sector only")
         plan = plan_dmrg(job, job.chi, memory_limit)
     except NQSError as error:
-        if isinstance(error, ConfigError) and job.method == "dmrg":
+        if isinstance(error, ConfigError) and job.method == "dmrg" and not classical:
             raise
         nothing = dict.fromkeys(("chi", "seconds", "bytes", "mpo_dimension", "charge"))
         return {**nothing, "feasible": False, "reason": str(error)}, None

@@ -24,10 +24,11 @@ COLUMNS = (
     "ended", "step_seconds", "last_seq", "cloned_from", "kind", "parent", "system_key", "system_sector",
     "checkpoint_step", "leading", "versions", *TIMES,
 )  # fmt: skip
-_RELATIVE = sa.case(
+_ABSOLUTE = sa.case(
     (runs.c.energy == math.nan, sa.null()),  # SQLite takes a text for 0
-    else_=(runs.c.energy - runs.c.reference_energy) / sa.func.abs(sa.func.nullif(runs.c.reference_energy, 0.0)),
+    else_=runs.c.energy - runs.c.reference_energy,
 )
+_RELATIVE = _ABSOLUTE / sa.func.abs(sa.func.nullif(runs.c.reference_energy, 0.0))
 PACED = 3  # steps before which the time that is left cannot be known
 _ETA = sa.case(
     (sa.and_(runs.c.state.in_(ACTIVE), runs.c.step >= PACED), runs.c.step_seconds * (runs.c.n_steps - runs.c.step)),
@@ -143,10 +144,14 @@ def submit(
 
 
 def comparable(reference: Mapping[str, Any] | None) -> float | None:
-    """The energy of a reference that allows to state a relative error: exact or an estimate, never a mere bound."""
+    """The energy of a reference that allows to state an error: exact or an estimate, never a mere bound.
+
+    0 where it cannot be told from 0: the error is then an absolute one.
+    """
     if reference is None or reference.get("bound") not in ("exact", "estimate"):
         return None
-    return reference.get("energy")
+    energy = reference.get("energy")
+    return 0.0 if energy is not None and abs(energy) <= (reference.get("uncertainty") or 0.0) else energy
 
 
 def _runtime() -> sa.ScalarSelect[float]:
@@ -161,6 +166,7 @@ def _runtime() -> sa.ScalarSelect[float]:
 _SELECT = sa.select(
     *[runs.c[name] for name in COLUMNS],
     _RELATIVE.label("relative_error"),
+    _ABSOLUTE.label("absolute_error"),
     _ETA.label("eta_seconds"),
     _runtime().label("runtime_seconds"),
 )

@@ -57,7 +57,7 @@ def comparison(runs: Sequence[Run], slots: Mapping[str, int], scale: str = "site
     lines: list[tuple[str, list[str]]] = [
         ("System", [details.esc(text.model(r.get("config") or {})) for r in runs]),
         (f"Energy{per} (J)", [text.with_error(*text.per_site(r, scale)) for r in runs]),
-        ("Relative error", [text.small(r.get("relative_error")) for r in runs]),
+        ("Relative error", [text.error_against(r) for r in runs]),
         (f"Variance{per} (J²)", [text.variance(r.get("variance"), r.get("n_sites"), scale) for r in runs]),
         ("V-score", [text.small(r.get("v_score")) for r in runs]),
         ("Acceptance", [text.plain(r.get("acceptance"), 3) for r in runs]),

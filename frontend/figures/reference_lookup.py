@@ -99,6 +99,8 @@ def estimate(answer: Mapping[str, Any], method: str) -> str:
     if answer.get("method") == "dmrg":
         instead = _refused(exact.get("reason")) if method == "auto" and not exact.get("feasible") else ""
         return instead + _dmrg(dmrg)
+    if answer.get("diagonal") and not answer.get("closed_form"):
+        return _minimum(exact, method)
     return _exact(exact, bool(answer.get("closed_form")))  # "exact" takes a closed form too where one is known
 
 
@@ -121,6 +123,14 @@ def _exact(cost: Mapping[str, Any], closed: bool) -> str:
         f"<div class='line'><b>Exact diagonalisation</b>: about <b>{text.duration(cost.get('seconds'))}</b>, "
         f"{text.memory(cost.get('bytes'))}.</div><div class='line quiet'>{text.count(cost.get('dim'))} states in the "
         "largest block.</div>"
+    )
+
+
+def _minimum(cost: Mapping[str, Any], method: str) -> str:
+    instead = ", in place of DMRG, which stops at local minima" if method == "dmrg" else ""
+    return (
+        f"<div class='line'>The Hamiltonian is diagonal: its <b>exact minimum</b> over all configurations{instead}, "
+        f"about <b>{text.duration(cost.get('seconds'))}</b>, {text.memory(cost.get('bytes'))}.</div>"
     )
 
 

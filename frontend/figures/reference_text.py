@@ -182,6 +182,8 @@ def _exact(row: ReferenceRow, size: float | None, kind: str) -> str:
         return "exact (closed form)"
     if size is None:
         return "exact, rounding not given"
+    if row.get("method") == "exact minimum":
+        return f"exact to {small(size)} (minimum over all configurations)"
     if row.get("method") == "analytic":
         return f"exact to {small(size)} (closed form)"
     if kind == "residual":
@@ -194,7 +196,10 @@ def _exact(row: ReferenceRow, size: float | None, kind: str) -> str:
 
 def _upper(size: float | None, kind: str) -> str:
     if size is None:
-        return "upper bound, distance to the truth unknown"
+        why = kind.removeprefix("unknown: ")
+        return "upper bound, distance to the truth unknown" + (f": {why}" if why != kind else "")
+    if kind.startswith("above the exact energy"):
+        return f"upper bound, {small(size)} {kind}"
     if kind == "standard error":
         return f"variational energy, ± {small(size)} (one standard error); an upper bound apart from that"
     if kind.startswith("one-sided"):

@@ -61,8 +61,8 @@ def _started(run: Run) -> tuple[float | None, str]:
     return began, f"<time datetime='{stamp:%Y-%m-%dT%H:%M:%SZ}'>{stamp:%-d %b %Y %H:%M} UTC</time>"
 
 
-def _relative(run: Run, relative: float | None) -> str:
-    shown, (words, _) = text.small(relative), text.verdict(run)
+def _relative(run: Run) -> str:
+    shown, (words, _) = text.error_against(run), text.verdict(run)
     title = html.escape(words, quote=True)
     if text.flagged(run):
         return f"<b class='flag' title='{title}'>⚑ {shown}</b>"
@@ -98,7 +98,7 @@ def row(run: Run, slot: int | None) -> Cells:
         "state": (run.get("state") or "", _chip(run.get("state") or "")),
         "progress": _progress(run),
         "energy": (energy, text.with_error(energy, error)),
-        "relative": (relative, _relative(run, relative)),
+        "relative": (relative, _relative(run)),
         "eta": (eta, text.brief(eta) if eta is not None else ""),
         "model": plain(text.model(config)),
         "ansatz": plain(text.component(config, "ansatz")),

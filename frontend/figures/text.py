@@ -207,6 +207,14 @@ def verdict(run: Run) -> tuple[str, str]:
     return signed(sentence), colour
 
 
+def error_against(run: Run) -> str:
+    """The relative error against the reference; where that energy is 0, the absolute one, marked."""
+    absolute = finite(run.get("absolute_error"))
+    if finite(run.get("relative_error")) is None and absolute is not None:
+        return f"{small(absolute)} abs."
+    return small(run.get("relative_error"))
+
+
 def flagged(run: Run) -> bool:
     """Does the server say that the energy is lower than it can be?"""
     return (run.get("verdict") or {}).get("kind") == "flag"

@@ -9,7 +9,16 @@ from nqs_core.errors import ConfigError, NQSError
 from nqs_core.hamiltonians import Hamiltonian
 from nqs_core.reference import analytic, classical, dmrg, exact, matching
 from nqs_core.reference.literature import data_folder, load_table
-from nqs_core.reference.result import Reference, Verdict, relative_error, sentence, verdict, with_error
+from nqs_core.reference.result import (
+    Reference,
+    Verdict,
+    absolute_error,
+    is_zero,
+    relative_error,
+    sentence,
+    verdict,
+    with_error,
+)
 from nqs_core.reference.series import SOURCE, conclude, is_checkable, plan_dmrg, upper_bound
 from nqs_core.reference.subspace import system
 
@@ -18,12 +27,14 @@ __all__ = [
     "SOURCE",
     "Reference",
     "Verdict",
+    "absolute_error",
     "check",
     "compute",
     "conclude",
     "data_folder",
     "estimate",
     "is_classical",
+    "is_zero",
     "load_table",
     "plan_dmrg",
     "relative_error",

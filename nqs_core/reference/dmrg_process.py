@@ -190,7 +190,7 @@ class Series:
     def run(self) -> None:
         """Print a point for each bond dimension."""
         chi, wall, cpu = self.job["chi"], time.monotonic(), time.process_time()
-        single = len(chi) == 1 and self.job["target"] is None
+        single = len(chi) == 1 and len(self.job["starts"]) > 1 and self.job["target"] is None
         found, screened = self.screen(min(chi[0], SCREEN_CHI) if single else chi[0])
         best = min(found, key=lambda state: state.energy)
         for k, size in enumerate(chi):

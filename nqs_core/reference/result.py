@@ -97,11 +97,22 @@ def with_error(value: float | None, error: float | None) -> str:
 
 def relative_error(energy: float | None, reference: Reference | None) -> float | None:
     """(E - E₀) / |E₀|, signed; None without a reference, for an upper bound, and where E₀ = 0 or E is not finite."""
-    if energy is None or reference is None or reference.bound == "upper":
+    difference = absolute_error(energy, reference)
+    if difference is None or reference is None or is_zero(reference):
         return None
-    if reference.energy == 0 or not math.isfinite(energy):
+    return difference / abs(reference.energy)
+
+
+def absolute_error(energy: float | None, reference: Reference | None) -> float | None:
+    """E - E₀; None without a reference, for an upper bound, and where E is not finite."""
+    if energy is None or reference is None or reference.bound == "upper" or not math.isfinite(energy):
         return None
-    return (energy - reference.energy) / abs(reference.energy)
+    return energy - reference.energy
+
+
+def is_zero(reference: Reference) -> bool:
+    """Whether E₀ cannot be told from 0, so that no error is relative to it."""
+    return abs(reference.energy) <= (reference.uncertainty or 0.0)
 
 
 def verdict(energy: float, error: float, reference: Reference) -> Verdict:
@@ -124,7 +135,11 @@ def verdict(energy: float, error: float, reference: Reference) -> Verdict:
     relative = relative_error(energy, reference)
     if difference < -margin:
         return Verdict("flag", relative, _flag(-difference, reference))
-    shown = "undefined (E₀ = 0)" if relative is None else f"{relative:.2e}"
+    if relative is None and math.isfinite(energy):
+        blurred = f" ± {math.hypot(blur, error):.1e}" if reference.bound == "estimate" and math.isfinite(error) else ""
+        named = f"{_named(reference)}, E₀ = 0 (an error relative to it is undefined)"
+        return Verdict("error", None, f"absolute error {difference:.2e}{blurred} against {named}")
+    shown = "undefined" if relative is None else f"{relative:.2e}"
     if reference.bound == "estimate" and relative is not None and blur:
         both = math.hypot(blur, error if math.isfinite(error) else 0.0) / abs(reference.energy)
         shown += f" ± {both:.1e}"

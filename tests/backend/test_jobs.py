@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,10 +110,12 @@ def test_dmrg_tells_sweeps_and_points_and_fills_the_table(
     assert [(found["chi"], found["energy"]) for found in series] == [
         (point["chi"], pytest.approx(point["energy"] / 2)) for point in points
     ]
-    (kept,) = table(engine, models.reference_energies, run_id)
+    kept, checked = table(engine, models.reference_energies, run_id)
     assert (kept["origin"], kept["energy"]) == ("computed", pytest.approx(result["energy"] / 2))
+    assert (checked["bound"], checked["energy"], result["exact"]) == ("exact", pytest.approx(exact / 2), exact)
+    assert "above the exact energy" in result["sentence"]
     given = row(engine, alike)["reference"]
-    assert (given["method"], given["bound"]) == ("dmrg", "upper")
+    assert (given["method"], given["bound"]) == ("exact diagonalisation", "exact")
     assert given["energy"] == pytest.approx(exact, abs=1e-7)
     assert of_kind(engine, alike, "log")[-1]["message"].startswith("reference: ")
     assert row(engine, other)["reference"] is None
@@ -171,7 +175,7 @@ def test_dmrg_keeps_what_is_finished_and_goes_on_with_the_rest(
     assert elapsed == sorted(elapsed)
     assert run["result"]["energy"] == pytest.approx(E_RING, abs=1e-7)
     assert [found["chi"] for found in table(engine, models.reference_series, run_id)] == [3, 6, 16]
-    assert len(table(engine, models.reference_energies, run_id)) == 1
+    assert [found["bound"] for found in table(engine, models.reference_energies, run_id)] == ["upper", "exact"]
 
 
 def test_dmrg_stopped_before_its_first_point_has_no_result(
@@ -207,6 +211,29 @@ def test_dmrg_whose_process_vanishes_fails_and_keeps_its_points(
     store.request_resume(engine, run_id)
     assert attempt(settings, engine, run_id)["state"] == "done"
     assert [point["chi"] for point in of_kind(engine, run_id, "point")] == [3, 6]
+
+
+def test_dmrg_whose_process_is_killed_goes_back_to_the_queue_and_then_names_memory(
+    settings: Settings, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = job(engine, "dmrg", chi=[3, 6])
+    with engine.begin() as connection:
+        connection.execute(sa.update(models.runs).where(models.runs.c.id == run_id).values(max_failures=2))
+    begin = reference.dmrg.Job.__init__
+
+    def killed(self: reference.dmrg.Job, *args: Any) -> None:
+        begin(self, *args)
+        os.kill(self.pid, signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reference.dmrg.Job, "__init__", killed)
+        run = attempt(settings, engine, run_id)
+        assert (run["state"], run["error"]) == ("queued", None)
+        run = attempt(settings, engine, run_id)
+    assert run["state"] == "failed"
+    assert "possibly out of memory" in run["error"]
+    store.request_resume(engine, run_id)
+    assert attempt(settings, engine, run_id)["state"] == "done"
 
 
 def test_dmrg_with_all_points_only_concludes(

@@ -15,8 +15,8 @@ from scipy.sparse.linalg import ArpackNoConvergence
 
 from backend import console, models, references, store
 from backend.references import matching, table
-from nqs_core.config import RunConfig, parse
-from nqs_core.reference import compute, literature
+from nqs_core.config import ReferenceJob, RunConfig, parse, parse_as
+from nqs_core.reference import Reference, compute, literature
 
 
 @pytest.fixture
@@ -172,6 +172,35 @@ def test_a_system_that_the_table_does_not_take_is_computed_once(
     assert second is not None
     assert second["energy"] != found["energy"]
     assert references.search(engine, origin="computed")[1] == 0
+
+
+def test_an_upper_bound_never_leads_where_the_exact_energy_is_at_hand(engine: sa.Engine) -> None:
+    """A ring of 12 that the table has a DMRG energy of, and nothing else."""
+    ring = chain(12, "xxz", J=2.0, Delta=0.7)
+    run_id = store.submit(engine, ring.model_dump(mode="json"), system=references.system_of(ring))
+    key, sector = references.system_of(ring)
+    bound = Reference(-9.0, "dmrg", "upper", None, "unknown: for a test", "s", sector, 0, key)
+    references.record(engine, run_id, ring, [bound])
+    exact = compute(ring, method="exact")[0].energy
+    found = references.lookup(engine, ring)
+    assert [row["bound"] for row in found["matches"]] == ["exact", "upper"]
+    assert found["matches"][0]["energy_run"] == pytest.approx(exact)
+    assert found["text"].startswith("exact")
+    drawn = store.get_run(engine, run_id)
+    assert drawn is not None
+    assert (drawn["reference"]["bound"], drawn["reference"]["energy"]) == ("exact", pytest.approx(exact))
+    assert [row["bound"] for row in references.lookup(engine, ring)["matches"]] == ["exact", "upper"]
+
+
+def test_a_job_of_a_diagonal_hamiltonian_is_its_exact_minimum(engine: sa.Engine) -> None:
+    glass = {"name": "spin_glass", "params": {"disorder": "gaussian", "h": 0.0}}
+    system = {"lattice": {"name": "chain", "params": {"length": 30}}, "hamiltonian": glass}
+    for method in ("auto", "exact", "dmrg"):
+        found = references.plan_job(parse_as(ReferenceJob, {**system, "method": method}))
+        assert (found.job.method, found.about["diagonal"], found.about["exact"]["feasible"]) == ("exact", True, True)
+    matched = references.match(engine, parse(system))
+    assert matched is not None
+    assert (matched["bound"], matched["method"]) == ("exact", "exact minimum")
 
 
 def test_an_expensive_system_has_none(engine: sa.Engine) -> None:

@@ -115,7 +115,8 @@ def test_a_submitted_run_shows_everything(engine: sa.Engine) -> None:
     assert run is not None
     expected = {
         "id": run_id, "name": "chain", "state": "queued", "desired": "run", "phase": None, "step": 0, "n_steps": 10,
-        "energy": None, "relative_error": None, "attempt": 0, "pid": None, "tags": ["a"], "archived": False,
+        "energy": None, "relative_error": None, "absolute_error": None, "attempt": 0, "pid": None,
+        "tags": ["a"], "archived": False,
         "config": CONFIG, "reference": EXACT, "result": None, "error": None, "warnings": 0, "last_seq": 1,
         "cloned_from": "other", "n_sites": 16, "eta_seconds": None, "notes": "",
     }  # fmt: skip
@@ -181,6 +182,16 @@ def test_relative_error_needs_a_reference_that_may_be_compared(engine: sa.Engine
     assert run is not None
     assert (run["energy"], run["energy_error"], run["result"]["energy"]) == (-9.0, 0.5, -9.0)
     assert run["relative_error"] == (None if bound == "upper" else pytest.approx(0.1))
+
+
+@pytest.mark.parametrize("known", [{"energy": 0.0}, {"energy": -3e-16, "uncertainty": 1e-14}])
+def test_an_energy_of_zero_has_an_absolute_error(engine: sa.Engine, known: dict[str, float]) -> None:
+    run_id = store.submit(engine, CONFIG, reference={**known, "bound": "exact"})
+    start(engine, run_id)
+    assert store.finish(engine, run_id, 1, "token1", "done", result={"energy": 0.25})
+    run = store.get_run(engine, run_id)
+    assert run is not None
+    assert (run["relative_error"], run["absolute_error"]) == (None, pytest.approx(0.25))
 
 
 def test_sorting_by_relative_error_puts_unknown_last(engine: sa.Engine) -> None:

@@ -95,6 +95,18 @@ def test_certainty_in_one_sentence(case: tuple[str, str, str]) -> None:
     assert re.fullmatch(SENTENCES[case], words.certainty(row))
 
 
+def test_a_bound_says_why_it_is_no_more() -> None:
+    row = pick(hamiltonian="tfim", method="dmrg", uncertainty_kind="not given")
+    apart = cast(ReferenceRow, {**row, "uncertainty_kind": "unknown: 4 starts ended up to 0.3 apart"})
+    assert words.certainty(apart) == "upper bound, distance to the truth unknown: 4 starts ended up to 0.3 apart"
+    known = {"uncertainty": 0.2, "uncertainty_kind": "above the exact energy, DMRG ended in a local minimum"}
+    said = words.certainty(cast(ReferenceRow, {**row, **known}))
+    assert said == "upper bound, 2e−1 above the exact energy, DMRG ended in a local minimum"
+    minimum = {"bound": "exact", "method": "exact minimum", "uncertainty": 1e-14, "uncertainty_kind": "rounding"}
+    said = words.certainty(cast(ReferenceRow, {**row, **minimum}))
+    assert said == "exact to 1e−14 (minimum over all configurations)"
+
+
 def test_an_extrapolation_is_called_no_rigorous_bound() -> None:
     row = pick(key="tfim|square|6x6|PP|J=1,h=3", method="dmrg extrapolated")
     assert words.certainty(row) == "−115.23287 ± 0.00041 (DMRG extrapolated; not a rigorous bound)"

@@ -7,6 +7,7 @@ import pytest
 from nqs_core.config import parse
 from nqs_core.reference import (
     Reference,
+    absolute_error,
     compute,
     data_folder,
     literature,
@@ -153,6 +154,9 @@ def test_relative_errors_are_signed_and_given_only_where_they_mean_something():
     assert relative_error(None, ref("exact")) is None
     assert relative_error(math.nan, ref("exact")) is None
     assert relative_error(1.0, ref("exact", energy=0.0)) is None
+    assert relative_error(1.0, ref("exact", energy=-2e-16, uncertainty=1e-14)) is None
+    assert absolute_error(1.0, ref("exact", energy=0.0)) == 1.0
+    assert absolute_error(1.0, ref("upper", energy=0.0)) is None
 
 
 @pytest.mark.parametrize(
@@ -193,7 +197,9 @@ def test_verdicts_name_distances_and_the_uncertainty_of_an_estimate():
     estimate = verdict(-9.9, 0.03, ref("estimate", uncertainty=0.04)).text
     assert estimate == "relative error 1.00e-02 ± 5.0e-03 against the estimate (m)"
     assert "± 4.0e-03" in verdict(-9.9, math.inf, ref("estimate", uncertainty=0.04)).text
-    assert "undefined" in verdict(0.1, 0.01, ref("exact", energy=0.0)).text
+    zero = verdict(0.1, 0.01, ref("exact", energy=0.0)).text
+    assert zero == "absolute error 1.00e-01 against the exact reference, E₀ = 0 (an error relative to it is undefined)"
+    assert verdict(0.1, 0.01, ref("exact", energy=-2e-16, uncertainty=1e-14)).text == zero
 
 
 @pytest.mark.parametrize(
@@ -228,7 +234,7 @@ def test_verdicts_name_distances_and_the_uncertainty_of_an_estimate():
         ),
         (
             "dmrg", "upper", -6.0, 4e-7, "one-sided (distance to the power extrapolation)", "full",
-            "upper bound, about 4e-07 above the truth (not rigorous)",
+            "upper bound, about 4e-07 above the truth (distance to the power extrapolation; not rigorous)",
         ),
     ],
 )  # fmt: skip
