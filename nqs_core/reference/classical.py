@@ -58,6 +58,8 @@ def plan(hamiltonian: Hamiltonian, labels: Labels) -> Plan | None:
     if found is None:
         return None
     values, only_z = found
+    if max(map(len, values), default=0) > MAX_FRONTIER:
+        return None
     flips = all(len(sites) % 2 == 0 for sites in values)
     if (labels.sz is not None and not only_z) or (labels.spin_flip is not None and not (only_z and flips)):
         return None
@@ -96,7 +98,7 @@ def factors(terms: Sequence[Terms], n: int) -> tuple[Factors, bool] | None:
 
 
 def _banded(n: int, values: Factors) -> list[int]:
-    pairs = [pair for sites in values for pair in itertools.combinations(sites, 2)]
+    pairs = [(sites[0], other) for sites in values for other in sites[1:]]
     if not pairs:
         return list(range(n))
     i, j = np.array(pairs).T

@@ -105,3 +105,19 @@ def test_further_starts_stay_in_the_sector_and_are_low_along_z(charge):
         assert low == {"cat": found, "parity": 1}
         assert all(start.count("down") % 2 == 0 for start in drawn)
     assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("case", "charge", "energy"),
+    [
+        (("all_to_all", {"size": 6}, "tfim", {"h": 0.0}), "parity", -15.0),
+        (("chain", {"length": 6}, "tfim", {"J": 0.0, "h": 1.0}, {"spin_flip": -1}), "parity", -4.0),
+        (("chain", {"length": 6}, "tfim", {"h": 0.0}, {"sz": 1}), "Sz", -2.0),
+    ],
+)
+def test_operators_without_a_path_to_their_end_are_no_fault(case, charge, energy):
+    """What the exact minimum spares DMRG where it is small enough."""
+    plan = reference.plan_dmrg(config(*case))
+    assert plan.charge == charge
+    [found] = [event for event in dmrg.Job(plan, energy).events() if isinstance(event, dmrg.Point)]
+    assert found.energy == pytest.approx(energy, abs=1e-9)
