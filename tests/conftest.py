@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "jax"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -13,6 +14,21 @@ QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", QUICK)
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
+from xdist.scheduler import LoadFileScheduling  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+class OneServer(LoadFileScheduling):
+    """A file's tests on one worker, and all of the browser together, for each worker starts a server of its own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope = super()._split_scope(nodeid)
+        return "tests/browser" if scope.startswith("tests/browser/") else scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneServer | None:
+    return OneServer(config, log) if config.getoption("dist") == "loadfile" else None

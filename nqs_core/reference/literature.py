@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +18,11 @@ COLUMNS = (
     "energy", "energy_per_site", "uncertainty", "uncertainty_kind", "variance", "bond_dimension", "truncation_error",
     "labels", "detail", "source", "url", "licence", "note",
 )  # fmt: skip
-_INTEGERS = ("n_sites", "level", "bond_dimension")
-_REALS = ("energy", "energy_per_site", "uncertainty", "variance", "truncation_error")
-_JSON = ("extent", "couplings", "labels")
+_DECODERS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("n_sites", "level", "bond_dimension"), int),
+    **dict.fromkeys(("energy", "energy_per_site", "uncertainty", "variance", "truncation_error"), float),
+    **dict.fromkeys(("extent", "couplings", "labels"), json.loads),
+}
 _LINEAR = ("h", "h_z", "J2", "Delta", "J")  # these enter H linearly: E₀ is concave along each of them
 _TOLERANCE = 1e-9
 
@@ -38,17 +40,10 @@ def load_table(path: Path | None = None) -> list[Row]:
     Energies are totals of the canonical system, in the units of CONVENTIONS.md.
     """
     with open(path or data_folder() / "reference_energies.csv", encoding="utf-8", newline="") as file:
-        return [{name: _typed(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
-
-
-def _typed(name: str, text: str) -> Any:
-    if text in ("", "-"):
-        return None
-    if name in _INTEGERS:
-        return int(text)
-    if name in _REALS:
-        return float(text)
-    return json.loads(text) if name in _JSON else text
+        return [
+            {name: None if text in ("", "-") else _DECODERS.get(name, str)(text) for name, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
 
 
 def best(rows: Iterable[Row], fields: Fields, sector: str = "full", level: int = 0) -> list[Row]:
