@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import exact, feed, peer, presets
+from benchmarks import exact, feed, page, peer, presets
 from benchmarks.report import Row, show
 from benchmarks.turns import ROOT
 
-PARTS = ("peer", "presets", "feed", "exact")
+PARTS = ("peer", "presets", "feed", "page", "exact")
 
 
 def machine() -> dict[str, Any]:
@@ -50,6 +50,10 @@ def main() -> int:
     if "feed" in parts:
         found, record["feed"] = feed.measure(args.seconds)
         show("Feed: websocket clients on 4 curves of 10 points a second", ("", "figure", "wanted"), found)
+        rows += found
+    if "page" in parts:
+        found, record["page"] = page.measure()
+        show("Page: visitors without a browser", ("", "figure", "wanted"), found)
         rows += found
     if "exact" in parts:
         found, record["exact"] = exact.measure()

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import panel as pn
 import panel_material_ui as pmui
-from panel.util.parameters import edit_readonly
 from panel_material_ui.base import BASE_TEMPLATE
 
-from frontend.mended import mend_writes
+from frontend.mended import mend_busy, mend_notifications, mend_writes
+from frontend.quick import quicken
 
 NAME = "Spinscope"
 PAGES = (("Runs", "/", "show_chart"), ("References", "/references", "straighten"), ("Ising", "/ising", "grid_on"))
@@ -194,13 +194,13 @@ def page(
         busy_indicator=None,
         **params,
     )
-    # Else every event and every tick of the clock is told to the browser twice, 50 ms of the server's time each.
-    with edit_readonly(made):
-        made.busy = False
+    mend_busy(made)
     return made
 
 
 def extension() -> None:
-    """Panel's extensions and mends, once per process."""
+    """Load Panel's extensions and mend what needs it, once per process."""
     mend_writes()
+    mend_notifications()
+    quicken()
     pn.extension("katex", notifications=True, reconnect=True)

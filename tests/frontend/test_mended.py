@@ -1,13 +1,19 @@
 """What is mended in Panel, on Panel's own functions with a socket that writes when it is told to."""
 
 import asyncio
+import gc
+import weakref
+from functools import partial
 from typing import Any
 
+import panel_material_ui as pmui
 import pytest
 from bokeh.document import Document
 from panel.io import document
+from panel.io.state import state
+from panel_material_ui.notifications import NotificationArea
 
-from frontend.mended import mend_writes
+from frontend.mended import mend_busy, mend_notifications, mend_writes
 from tests.asynchronous import finish
 
 
@@ -79,3 +85,53 @@ def test_mending_twice_is_mending_once() -> None:
     mended = document._dispatch_msgs
     mend_writes()
     assert document._dispatch_msgs is mended
+
+
+class Context:
+    """As much of Bokeh's session context as Panel asks for when a session has ended."""
+
+    id = "ended"
+
+    def __init__(self, doc: Document) -> None:
+        self._document = doc
+
+
+def entries_after_a_session() -> int:
+    """How many roots the process still holds after a session with a notification area, ended as Bokeh ends it."""
+
+    async def session() -> int:
+        before = len(state._views)
+        doc, area = Document(), NotificationArea()
+        state._notifications[doc] = area
+        doc.destroy = partial(document._destroy_document, doc)  # type: ignore[method-assign]
+        doc.on_session_destroyed(state._destroy_session)
+        doc.add_root(area.get_root(doc))
+        callbacks = doc.session_destroyed_callbacks
+        document._destroy_document(doc, None)
+        for callback in callbacks:
+            callback(Context(doc))  # type: ignore[arg-type]
+        return len(state._views) - before
+
+    return finish(session())
+
+
+def test_a_session_takes_its_notification_area_with_it() -> None:
+    mend_notifications()
+    assert entries_after_a_session() == 0
+
+
+def test_panel_still_keeps_notification_areas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when Panel lets them go: then `mend_notifications` can go."""
+    unmended = getattr(NotificationArea.get_root, "__wrapped__", NotificationArea.get_root)
+    monkeypatch.setattr(NotificationArea, "get_root", unmended)
+    assert entries_after_a_session() == 1
+
+
+def test_a_page_is_garbage_once_nobody_shows_it() -> None:
+    mended, as_it_comes = pmui.Page(), pmui.Page()
+    mend_busy(mended)
+    alive, kept = weakref.ref(mended), weakref.ref(as_it_comes)
+    del mended, as_it_comes
+    gc.collect()
+    assert alive() is None
+    assert kept() is not None  # if it is None, Panel lets pages go itself: then `mend_busy` can go
