@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend import console_dmrg
+from backend import console_dmrg, provenance
 from backend.console_progress import Progress
 from backend.strict import dumps
 from nqs_core import checkpoint, driver, problem, warm_start
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("spinscope.console")
 RESULT = (
     "energy", "energy_error", "energy_per_site", "variance", "v_score", "n_samples_final", "acceptance", "r_hat", "tau",
-    "n_steps", "seconds",
+    "n_steps", "seconds", "compile_seconds", "train_seconds", "measure_seconds",
 )  # fmt: skip
 WORDS = {"compiling": "compiling", "train": "training", "measure": "measuring", "done": "done"}
 LANCZOS_SECONDS = 60.0  # a reference that would take longer is left to `spinscope reference`
@@ -69,6 +69,7 @@ def run(config: RunConfig, out: Path | None, checkpoint_file: Path | None = None
         "relative_error": error,
         "absolute_error": absolute_error(content["energy"], known),
         "init_from": _origin(start),
+        **provenance.as_fields(provenance.provenance(*provenance.PACKAGES)),
     }
     if out:
         _write(out, content)
@@ -216,7 +217,10 @@ def summary(content: dict[str, Any]) -> str:
         lines.append(f"relative error   {error:.2e}")
     elif content["absolute_error"] is not None:
         lines.append(f"absolute error   {content['absolute_error']:.2e} (E0 = 0: a relative one is undefined)")
-    return "\n".join([*lines, f"{content['n_steps']} steps in {content['seconds']:.1f} s"])
+    compiling, training, measuring = (content[f"{name}_seconds"] for name in ("compile", "train", "measure"))
+    besides = f"{compiling:.1f} s of compiling, {measuring:.1f} s of measuring"
+    steps = f"{content['n_steps']} steps in {training:.1f} s; {besides}"
+    return "\n".join([*lines, steps])
 
 
 def _number(value: float | None) -> str:

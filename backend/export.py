@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from backend import store
-from backend.provenance import COMMIT
+from backend.provenance import as_fields
 from backend.series import current_rows
 from backend.strict import dumps
 
@@ -49,7 +49,6 @@ def _all_events(engine: Engine, run_id: str) -> Iterator[dict[str, Any]]:
 
 def _document(run: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, Any]:
     points = [{name: e[name] for name in e if name not in _HEAD} for e in events if e["kind"] == "point"]
-    recorded = run["versions"] or {}
     return {
         "spinscope": version("spinscope"),
         "run": {name: run[name] for name in ABOUT},
@@ -60,8 +59,7 @@ def _document(run: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, An
         "measure": _batches(events),
         "points": points,
         "warnings": [_plain(e, "step", "code", "message") for e in events if e["kind"] == "warning"],
-        "versions": {name: value for name, value in recorded.items() if name != COMMIT},
-        **{name: value for name, value in recorded.items() if name == COMMIT},
+        **as_fields(run["versions"]),
     }
 
 

@@ -5,17 +5,27 @@ from __future__ import annotations
 import functools
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT = "commit"
+PACKAGES = ("jax", "jaxlib", "numpy")  # they decide whether the same state gives the same bits
 _SECONDS = 10.0
 
 
 def versions(*packages: str) -> dict[str, str]:
     """Of this program, of `packages` and of Python."""
     return {name: version(name) for name in ("spinscope", *packages)} | {"python": platform.python_version()}
+
+
+def as_fields(recorded: Mapping[str, str] | None) -> dict[str, Any]:
+    """`versions`, and `commit` where it is known: as a file tells what was recorded with a run."""
+    known = dict(recorded or {})
+    found = known.pop(COMMIT, None)
+    return {"versions": known} | ({COMMIT: found} if found else {})
 
 
 def provenance(*packages: str) -> dict[str, str]:

@@ -13,14 +13,13 @@ import jax
 
 from backend import store
 from backend.jobs.base import Steps, Task
-from backend.provenance import provenance, versions
+from backend.provenance import PACKAGES, provenance, versions
 from backend.sink import Sink
 from nqs_core import checkpoint, driver, problem, warm_start
 from nqs_core.config import parse
 from nqs_core.events import Event, MetricsEvent, RewindEvent, StateEvent, WarningEvent
 
 LOG = logging.getLogger("spinscope.vmc")
-PACKAGES = ("jax", "jaxlib", "numpy")  # they decide whether the same state gives the same bits
 FIRST_SAVE = 2.0  # seconds; the pause doubles up to the configured one, so that short runs lose little
 
 

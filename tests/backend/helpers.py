@@ -41,6 +41,11 @@ def metrics(step: int, **scalars: float) -> MetricsEvent:
     return MetricsEvent(step=step, phase="train", scalars={"energy": -float(step), "step_seconds": 0.5, **scalars})
 
 
+def timeless(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Scalars or a result without what the clock has said."""
+    return {name: value for name, value in numbers.items() if name != "seconds" and not name.endswith("_seconds")}
+
+
 def wait(until: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not until():

@@ -25,7 +25,8 @@ TINY: dict[str, Any] = {
 }
 KEYS = {
     "energy", "energy_error", "energy_per_site", "variance", "v_score", "n_samples_final", "acceptance", "r_hat", "tau",
-    "n_steps", "seconds", "config", "reference", "relative_error",
+    "n_steps", "seconds", "compile_seconds", "train_seconds", "measure_seconds", "versions",
+    "config", "reference", "relative_error",
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from backend.strict import Invalid
 from nqs_core import checkpoint, driver, warm_start
 from nqs_core.errors import NQSError
 from nqs_core.events import MetricsEvent
-from tests.backend.helpers import QUICK, row, story
+from tests.backend.helpers import QUICK, row, story, timeless
 from tests.backend.test_agent import Crew, done
 from tests.backend.test_runner import TFIM, Stopping, curve
 
@@ -94,7 +94,7 @@ def directly(place: Place, run_id: str, path: Path) -> list[dict[str, float]]:
     built = Core().build(config, None)
     start = warm_start.start(built, warm_start.read(path), config["seed"])
     told = [e.scalars for e, _ in driver.run(built, start) if isinstance(e, MetricsEvent) and e.phase == "train"]
-    return [{**scalars, "step_seconds": 0.0} for scalars in told]
+    return [timeless(scalars) for scalars in told]
 
 
 def trained(place: Place, run_id: str) -> list[dict[str, float]]:
@@ -158,7 +158,7 @@ def test_stop_and_resume_of_a_warm_start_change_no_bit(place: Place) -> None:
     store.lost(place.engine, *claimed, "killed by signal 9")
     assert place.work(waiting)["attempt"] == 2
     assert curve(place.engine, waiting) == curve(place.engine, whole)
-    results = [row(place.engine, run_id)["result"] | {"seconds": 0.0} for run_id in (whole, parts, waiting)]
+    results = [timeless(row(place.engine, run_id)["result"]) for run_id in (whole, parts, waiting)]
     assert results[0] == results[1] == results[2]
 
 
