@@ -19,8 +19,7 @@ _NAMES = {"X": "Sigmax", "Y": "Sigmay", "Z": "Sigmaz"}
 MAX_CHANNELS = 16
 _EXACT, _ROUGH = 1e-12, 1e-4  # singular values that are left out, relative to the largest coupling
 _EXCHANGED = {"X": "Sigmaz", "Y": "Sigmay", "Z": "Sigmax"}  # turned by π about x + z; Y changes its sign
-Start = list[str | list[float]]  # a state or two amplitudes for each site
-Cat = dict[str, Any]  # the part of one parity of a configuration: {"cat": s_i along the couplings, "parity": ±1}
+Start = list[Any]  # a state or two amplitudes for each site
 Strings = dict[tuple[int, ...], dict[str, float]]  # Pauli letters and coefficients by positions in rising order
 
 
@@ -114,9 +113,12 @@ def start(
     return ["up" if u else "down" for u in up]
 
 
-def further_starts(n: int, strings: Strings, charge: str | None, first: Start) -> list[Start | Cat]:
-    """Starts far from the first: a configuration that the terms along z like, and two drawn at random (fixed seeds)."""
-    found: list[Start | Cat] = []
+def further_starts(n: int, strings: Strings, charge: str | None, first: Start) -> list[Any]:
+    """Starts far from the first: a configuration that the terms along z like, and two drawn at random (fixed seeds).
+
+    With a parity the first is the part {"cat": s_i along the couplings, "parity": ±1} of that configuration.
+    """
+    found: list[Any] = []
     if any(set(letters) == {"Z"} for row in strings.values() for letters in row):
         z = low_configuration(n, strings, first.count("up") if charge == "Sz" else None)
         if charge == "Sz":

@@ -61,7 +61,7 @@ def test_the_minimum_is_that_of_all_configurations_in_every_sector(case):
     assert (whole.bound, whole.method) == ("exact", "exact minimum")
     assert whole.energy == pytest.approx(energies.min(), abs=1e-12)
     for down in range(n + 1):
-        [found] = reference.compute(config(*case, {"sz": n / 2 - down}), method="dmrg")
+        [found] = reference.compute(config(*case, sector={"sz": n / 2 - down}), method="dmrg")
         assert found.energy == pytest.approx(energies[n_down == down].min(), abs=1e-12)
         assert found.bound == "exact"
 
