@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from backend import store
+from backend.presence import Presence
 from backend.series import Curve, brief
 from backend.strict import dumps
 from nqs_core import words
@@ -32,6 +33,7 @@ STATUS = (
     "id", "name", "kind", "parent", "state", "phase", "step", "n_steps", "n_sites", "n_samples", "attempt",
     "reference", "result", "error",
 )  # fmt: skip
+UNKNOWN: dict[str, Any] = dict.fromkeys((*STATUS, "label")) | {"state": "deleted"}
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +188,7 @@ class Hub:
         self.topics: dict[str, Topic] = {}
         self.clients: set[Client] = set()
         self._pragma: Any = None
+        self._presence = Presence(engine)
 
     def join(self) -> Client:
         """A new browser."""
@@ -256,11 +259,16 @@ class Hub:
             self._pragma = None
 
     async def _follow(self, topic: Topic) -> None:
-        """Keep one topic up to date; any failure is tried again."""
+        """Keep one topic up to date, unless there is no such run; any failure is tried again."""
+        known = False
         while True:
             await topic.dirty.wait()
             topic.dirty.clear()
             try:
+                if not known and not (known := await self._presence.of(topic.id)):
+                    topic.status = UNKNOWN | {"id": topic.id}
+                    topic.publish()
+                    return
                 while await asyncio.to_thread(self._read, topic):
                     topic.publish()
             except asyncio.CancelledError:
@@ -276,7 +284,7 @@ class Hub:
         """Read the run's status and one page of events; whether anything was new."""
         run = store.get_run(self.engine, topic.id)
         if run is None:
-            status: dict[str, Any] = dict.fromkeys((*STATUS, "label")) | {"id": topic.id, "state": "deleted"}
+            status = UNKNOWN | {"id": topic.id}
         else:
             status = {name: run[name] for name in STATUS} | {"result": brief(run["result"])}
             status["label"] = words.system(run["config"])

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from backend import private, problems, references, store
 from backend.feed import Hub
 from backend.guard import Guard, cookie_name, is_loopback
+from backend.patience import PatientProtocol
 from backend.proxy import Proxy
 from backend.reference_service import Question
 from backend.routes import info, live, runs
@@ -125,6 +126,7 @@ def server_config(app: FastAPI, **more: Any) -> uvicorn.Config:
     """How the application is served; frames are small and many, so no compression of websocket messages."""
     return uvicorn.Config(
         app,
+        http=PatientProtocol,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         log_level="warning",

@@ -193,6 +193,16 @@ def get_run(engine: Engine, run_id: str) -> dict[str, Any] | None:
     return None if row is None else _as_dict(row)
 
 
+def existing(engine: Engine, run_ids: Sequence[str]) -> set[str]:
+    """Those of `run_ids` that are runs."""
+    found: set[str] = set()
+    with reading(engine) as connection:
+        for start in range(0, len(run_ids), 500):
+            some = sa.select(runs.c.id).where(runs.c.id.in_(run_ids[start : start + 500]))
+            found.update(connection.execute(some).scalars())
+    return found
+
+
 def list_runs(
     engine: Engine,
     *,

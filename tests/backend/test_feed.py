@@ -359,3 +359,24 @@ def test_slices_at_any_cursor_add_up_to_the_current_series(kinds: list[str | int
                 rows.append((int(columns["step"][row]), float(columns["energy"][row])))
         after = part.to
     assert rows == [(step, row["energy"]) for step, row in current_rows(events).items()]
+
+
+def test_thousands_of_unknown_runs_are_one_query_and_are_not_followed(
+    app: FastAPI, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    real = store.get_run
+    monkeypatch.setattr(store, "get_run", lambda engine, run: (reads.append(run), real(engine, run))[1])
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(websockets.sync.client.connect(f"ws://{address}/ws/feed")) for _ in range(10)]
+        for k, socket in enumerate(sockets):
+            socket.send(json.dumps({"sub": 1, "runs": [f"no-{k}-{n}" for n in range(100)]}))
+        for socket in sockets:
+            assert b'"state":"deleted"' in socket.recv(timeout=20, decode=False)
+        hub: Hub = app.state.hub
+        deadline = time.monotonic() + 20
+        while not all(topic.task and topic.task.done() for topic in list(hub.topics.values())):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert len(hub.topics) == 1000
+    assert reads == []
