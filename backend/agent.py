@@ -19,15 +19,19 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend import private, store
+from backend.disk import Room
 from backend.engine import FENCED, Key, Local
 from backend.engine.local import find_slots
+from backend.serve import open_database
 from backend.settings import Settings
 from backend.store.control import Active
+from nqs_core.errors import NQSError
 
 LOG = logging.getLogger("spinscope.agent")
 TICK_SECONDS = 0.2
 BLIND_SECONDS = 5.0  # a longer pause between two looks makes every patience start anew
 BEAT_SECONDS = 2.0
+RETRY_SECONDS = 5.0  # between two tries of a run to write, at most
 
 
 @dataclass
@@ -51,22 +55,30 @@ class Agent:
     _seen: dict[Key, Watch] = field(default_factory=dict)
     _looked: float = field(default_factory=time.monotonic)
     _beaten: float = -BEAT_SECONDS
+    _ended: list[tuple[Key, int]] = field(default_factory=list)  # not in the database yet
+
+    def __post_init__(self) -> None:
+        self.room = Room(self.settings.data_dir)
 
     def tick(self) -> None:
         """Everything that is due now."""
-        for key, status in self.local.reap():
+        self._ended += self.local.reap()
+        while self._ended:
+            key, status = self._ended[0]
             if status != FENCED:
-                self._lost(key, _describe(status))
+                self._lost(key, _describe(status), graceful=self.room.full())
+            self._ended.pop(0)
         work = store.work(self.engine)
         self._adopt(work.active)
         self._watch(work.active)
-        if work.queued:
+        if work.queued and not self.room.full():
             self._launch()
         self.local.keep_spares()
         if time.monotonic() - self._beaten >= BEAT_SECONDS:
             free = self.local.nfree()
             store.beat(self.engine, self.id, "agent", slots=self.local.slots, free=free, device=self.device)
             self._beaten = time.monotonic()
+            self.room.keep()
 
     def _adopt(self, active: list[Active]) -> None:
         here, live = socket.gethostname(), self.local.live()
@@ -88,6 +100,7 @@ class Agent:
         now = time.monotonic()
         if now - self._looked > BLIND_SECONDS:
             self._seen = {}  # the database or this machine was away, and so may have been the owners' heartbeats
+        held = bool(active) and self._held()
         seen: dict[Key, Watch] = {}
         for run in active:
             key = (run.id, run.attempt)
@@ -96,6 +109,8 @@ class Agent:
                 watch = Watch(run.hb, now, watch.stopping if watch else None)
             seen[key] = watch
             patience = self.settings.lost_seconds if run.state == "running" else self.settings.start_seconds
+            if held:
+                watch.since = now + RETRY_SECONDS
             if now - watch.since > patience:
                 self.local.kill(run.id, 0.0)
                 self._lost(key, f"no sign of life for {patience:g} s")
@@ -105,6 +120,10 @@ class Agent:
                 if now - watch.stopping > self.settings.grace_seconds + BLIND_SECONDS:
                     self.local.kill(run.id, 1.0)
         self._seen, self._looked = seen, time.monotonic()
+
+    def _held(self) -> bool:
+        """Whether silence means nothing: nobody can write a sign of life, this process neither."""
+        return self.room.full() or time.monotonic() - self._beaten > BLIND_SECONDS
 
     def _lost(self, key: Key, why: str, *, graceful: bool = False) -> None:
         state = store.lost(self.engine, *key, why, graceful=graceful)
@@ -131,13 +150,23 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     settings = Settings.from_env()
     private.tighten(settings)
-    engine = store.open_engine(settings.db_url)
+    try:
+        engine = open_database(settings.db_url)
+    except NQSError as error:
+        raise SystemExit(f"spinscope: {error}") from None
     slots, device = find_slots(settings.slots)
     agent = Agent(settings, engine, Local(settings, slots), device)
     LOG.info("%s: %s", device, ", ".join(slots))
+    said = ""
     while not stop.wait(TICK_SECONDS):
         try:
             agent.tick()
+            said = ""
+        except NQSError as error:
+            if str(error) != said:
+                LOG.error("%s; trying again until it works", error)
+            said = str(error)
+            stop.wait(1.0)
         except Exception:
             LOG.exception("will try again")
             stop.wait(1.0)

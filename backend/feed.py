@@ -22,6 +22,7 @@ from backend.presence import Presence
 from backend.series import Curve, brief
 from backend.strict import dumps
 from nqs_core import words
+from nqs_core.errors import NQSError
 
 POLL = 0.05  # seconds between two looks at the database's version
 PERIOD = 0.1  # seconds between two frames of a client, and between two looks at a run
@@ -86,6 +87,10 @@ class Topic:
             header = {"id": self.id, "step": snapshot["step"], "n_chains": shape[0], "n_sites": shape[1], **self.shape}
             self._spins = (snapshot["seq"], dumps(header), unpack(snapshot["spins"], *shape))
         return self._spins
+
+
+def _surprising(error: Exception) -> bool:
+    return not isinstance(error, NQSError)  # whose sentence says everything
 
 
 def unpack(spins: str, n_chains: int, n_sites: int) -> bytes:
@@ -247,8 +252,8 @@ class Hub:
             if self._pragma is None:
                 self._pragma = self.engine.raw_connection()
             return self._pragma.cursor().execute("PRAGMA data_version").fetchone()[0]
-        except Exception:
-            log.warning("cannot look at the database; trying again", exc_info=True)
+        except Exception as error:
+            log.warning("cannot look at the database: %s; trying again", error, exc_info=_surprising(error))
             self._forget_connection()
             return None
 
@@ -273,8 +278,8 @@ class Hub:
                     topic.publish()
             except asyncio.CancelledError:
                 raise
-            except Exception:
-                log.warning("cannot read run %s; trying again", topic.id, exc_info=True)
+            except Exception as error:
+                log.warning("cannot read run %s: %s; trying again", topic.id, error, exc_info=_surprising(error))
                 topic.curve = Curve()  # cursors are sequence numbers: they stay valid
                 topic.dirty.set()
                 await asyncio.sleep(0.5)

@@ -27,9 +27,11 @@ from backend.proxy import Proxy
 from backend.reference_service import Question
 from backend.routes import info, live, runs
 from backend.routes import references as reference_routes
+from backend.serve import open_database
 from backend.service import RunPatch, Service
 from backend.settings import Settings
 from nqs_core.config import MeasureJob, OwnReference, ReferenceJob, RunConfig
+from nqs_core.errors import NQSError
 from nqs_core.events import EVENT, Real
 
 UI_PORT = 8001  # where the UI process listens if nothing else is said
@@ -65,8 +67,11 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     engine = await asyncio.to_thread(store.open_engine, settings.db_url)
-    await asyncio.to_thread(references.start, engine)
-    await asyncio.to_thread(store.lead_all, engine)
+    try:
+        await asyncio.to_thread(references.start, engine)
+        await asyncio.to_thread(store.lead_all, engine)
+    except (store.DamagedError, store.DiskFullError) as error:  # what can be read is shown, and runs can be deleted
+        log.error("%s", error)
     boot = uuid.uuid4().hex
     app.state.service = Service(settings, engine, boot)
     app.state.hub = Hub(engine, boot)
@@ -146,6 +151,10 @@ def main() -> None:
     except ValueError as error:
         raise SystemExit(f"spinscope: {error}") from None
     private.tighten(settings)
+    try:
+        open_database(settings.db_url).dispose()
+    except NQSError as error:
+        raise SystemExit(f"spinscope: {error}") from None
     if not is_loopback(settings.host) and not settings.token:
         raise SystemExit(f"spinscope: {settings.host} can be reached by others: choose a token in SPINSCOPE_TOKEN")
     config = server_config(create_app(settings), host=settings.host, port=settings.port)

@@ -8,7 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from backend.store import StateError, UnknownRunError
+from backend.disk import FULL
+from backend.store import DamagedError, DiskFullError, StateError, UnknownRunError
 from backend.strict import BadJSON, Invalid, clean, dumps
 from nqs_core.errors import NQSError
 
@@ -52,9 +53,20 @@ def _http(_: Request, error: Exception) -> Response:
     return answer
 
 
+def _no_room(request: Request, error: Exception) -> Response:
+    if isinstance(error, OSError) and error.errno not in FULL:
+        raise error
+    room = request.app.state.service.room
+    room.notice()
+    return _answer(507, str(DiskFullError(room.folder)) if isinstance(error, OSError) else str(error))
+
+
 def install(app: FastAPI) -> None:
-    """Register the handlers: NQSError 422, StateError 409, NotFound 404, broken JSON 400."""
+    """Register the handlers: NQSError 422, StateError 409, NotFound 404, broken JSON 400, a full disk 507."""
     app.add_exception_handler(NQSError, _refused)
+    app.add_exception_handler(DamagedError, lambda _, error: _answer(500, str(error)))
+    for full in (DiskFullError, OSError):
+        app.add_exception_handler(full, _no_room)
     app.add_exception_handler(StateError, lambda _, error: _answer(409, str(error)))
     for missing in (NotFound, UnknownRunError):
         app.add_exception_handler(missing, lambda _, error: _answer(404, str(error)))

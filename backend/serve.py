@@ -12,21 +12,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backend import private
+from backend.disk import Room
 from backend.settings import Settings
 from backend.supervisor import ServeError, Supervisor
+from nqs_core.errors import NQSError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+CHECK_SECONDS = 1.0  # for a look at the database's pages
 
 
 def serve(settings: Settings, *, browser: bool) -> int:
     """Serve until Ctrl-C or SIGTERM; 0 after a clean end.
 
     Raises:
-        ServeError: the port or the data folder is taken, or a process does not start.
+        NQSError: the port or the data folder is taken, the database is damaged, or a process does not start.
     """
     with _claim(settings), _listen(settings.host, settings.port) as listener:
-        open_database(settings.db_url).dispose()  # one process brings the tables up to date, and says what is wrong
+        _check_database(settings)  # one process brings the tables up to date, and says what is wrong
         port = listener.getsockname()[1]
         secret = settings.ui_secret or secrets.token_urlsafe(32)
         settings = replace(settings, port=port, ui_port=settings.ui_port or _free_port(), ui_secret=secret)
@@ -37,7 +41,7 @@ def open_database(url: str) -> "Engine":
     """The store.
 
     Raises:
-        ServeError: the database cannot be used, in one sentence.
+        NQSError: the database cannot be used, in one sentence.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -47,9 +51,25 @@ def open_database(url: str) -> "Engine":
         return store.open_engine(url)
     except store.SchemaError as error:
         raise ServeError(str(error)) from None
+    except NQSError:
+        raise
     except (SQLAlchemyError, ImportError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise ServeError(f"the database cannot be opened: {reason}") from None
+
+
+def _check_database(settings: Settings) -> None:
+    from backend import store
+
+    room = Room(settings.data_dir)
+    try:
+        engine = open_database(settings.db_url)
+    except store.DiskFullError:
+        room.give_up()  # whoever wants to make room by deleting runs needs a server
+        engine = open_database(settings.db_url)
+    store.check(engine, CHECK_SECONDS)
+    engine.dispose()
+    room.keep()
 
 
 @contextlib.contextmanager
@@ -69,9 +89,9 @@ def _claim(settings: Settings) -> Iterator[None]:
             lock.seek(0)
             owner = lock.read().strip() or "another process"
             raise ServeError(f"the data folder {folder} is served already by {owner}") from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}")
-        lock.flush()
+        with contextlib.suppress(OSError):  # a full disk; the lock holds without its owner's name
+            lock.truncate(0)
+            os.write(lock.fileno(), f"process {os.getpid()}".encode())
         yield
 
 

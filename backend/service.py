@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Engine
 
 from backend import extrapolation, models, references, store
+from backend.disk import Room
 from backend.parsing import SPECS, checked, checked_spec
 from backend.planning import Planner
 from backend.problems import NotFound
@@ -55,6 +56,7 @@ class Service:
         self.boot = boot
         self.version = version("spinscope")
         self.references = ReferenceService(settings, engine)
+        self.room = Room(settings.data_dir)
         self._planner = Planner(settings, engine)
         self._starts = Starts(settings, engine)
         self._briefs: dict[str, tuple[int, dict[str, Any] | None]] = {}  # last_seq and result without arrays
@@ -75,8 +77,12 @@ class Service:
             "boot": self.boot,
             "device": {"name": device} if device else None,
             "agent": agent,
+            "disk": {"free_bytes": self.room.free(), "problem": self._full()},
             "runs": {"running": runs.get("running", 0) + runs.get("starting", 0), "queued": runs.get("queued", 0)},
         }
+
+    def _full(self) -> str | None:
+        return f"{store.DiskFullError(self.room.folder)}; until then runs wait" if self.room.full() else None
 
     def lattice(self, body: Any, momentum: str | None = None) -> dict[str, Any]:
         """Sites, bonds, symmetries and Brillouin zone of a lattice, and the little group of a momentum.
@@ -171,14 +177,24 @@ class Service:
         return self.run(run_id)
 
     def delete(self, run_id: str) -> None:
-        """Remove a run that is not active, with its files."""
+        """Remove a run that is not active, with its files; on a full disk the files go first."""
         self.run(run_id)
-        store.delete_run(self.engine, run_id, self.settings.run_folder(run_id))
+        folder = self.settings.run_folder(run_id)
+        try:
+            store.delete_run(self.engine, run_id, folder)
+        except store.DiskFullError:
+            self.room.give_up()
+            store.delete_files(self.engine, run_id, folder)
+            store.delete_run(self.engine, run_id, folder)
 
     def stop(self, run_id: str) -> dict[str, Any]:
         """Ask a run to stop after its current step."""
         self.run(run_id)
-        store.request_stop(self.engine, run_id)
+        try:
+            store.request_stop(self.engine, run_id)
+        except store.DiskFullError:  # a run that waits for room is stopped so that it can be deleted
+            self.room.give_up()
+            store.request_stop(self.engine, run_id)
         return self.run(run_id)
 
     def resume(self, run_id: str) -> dict[str, Any]:

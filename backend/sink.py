@@ -138,11 +138,23 @@ class Sink:
             except Exception as error:
                 # Whatever it is, the records are in the spool, and a dead thread would be a run without a heart.
                 LOG.warning("the database did not take a batch: %s: %.200s", type(error).__name__, error)
+                if isinstance(error, store.DiskFullError):
+                    self._breathe()
                 if self._overdue() and self._stop == "queued":
                     self._exit(1)
                     return
                 time.sleep(pause)
                 pause = min(2 * pause, 5.0)
+
+    def _breathe(self) -> None:
+        """Without room for the records: beat the heart alone, and hear whether the run shall stop all the same."""
+        try:
+            if ingest.wish(self._engine, self._owner) == "stop":
+                self._ask("stopped")
+            ingest.flush(self._engine, self._owner, self._acked, [], {})
+            self._beaten = time.monotonic()
+        except Exception as error:  # the next batch says what is to be done
+            LOG.warning("no room for a sign of life: %.200s", error)
 
     def _tick(self) -> None:
         with self._lock:

@@ -12,6 +12,7 @@ import jax
 from sqlalchemy import Engine
 
 from backend import store
+from backend.disk import FULL
 from backend.lookup import find_run, open_runs
 from backend.settings import Settings
 from backend.strict import Invalid
@@ -91,6 +92,8 @@ class Starts:
                 warm_start.write(path, trained, run=place.run)
             except OSError as error:
                 self.discard(run_id)
+                if error.errno in FULL:
+                    raise store.DiskFullError(path.parent) from None
                 why = error.strerror or error
                 raise NQSError(f"init_from: the parameters cannot be kept in the data folder: {why}") from None
         return run_id

@@ -207,7 +207,8 @@ class Supervisor:
                 health: dict[str, Any] = json.loads(connection.getresponse().read())
             finally:
                 connection.close()
-            return bool(health.get("ok") and health["agent"]["alive"])
+            # On a full disk the agent cannot say that it lives; the page is needed to make room.
+            return bool(health.get("ok") and (health["agent"]["alive"] or health["disk"]["problem"]))
         return False
 
     async def _drain(self) -> None:

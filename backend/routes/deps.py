@@ -52,4 +52,5 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     415: {"description": "The body is not JSON.", **ERROR},
     421: {"description": "The host is not served here.", **ERROR},
     422: {"description": "A value is wrong, with where and why.", **ERROR},
+    507: {"description": "The disk is full.", **ERROR},
 }

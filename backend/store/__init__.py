@@ -1,11 +1,13 @@
 """The one module that knows SQL: submit, control and read runs. The database is the queue and the truth."""
 
-from backend.store.connect import Engine, SchemaError, migrate, open_engine, reading
+from backend.store.connect import Engine, SchemaError, check, migrate, open_engine, reading
 from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop, work
+from backend.store.failures import DamagedError, DiskFullError
 from backend.store.leading import lead_all
 from backend.store.reads import checkpoint_hashes, read_events
 from backend.store.related import (
     children,
+    delete_files,
     delete_run,
     same_system,
     set_reference,
@@ -29,17 +31,21 @@ from backend.store.runs import (
 from backend.store.servers import agent_status, beat, leave
 
 __all__ = [
+    "DamagedError",
+    "DiskFullError",
     "Engine",
     "SchemaError",
     "StateError",
     "UnknownRunError",
     "agent_status",
     "beat",
+    "check",
     "checkpoint_hashes",
     "children",
     "claim_attempt",
     "claim_next",
     "counts",
+    "delete_files",
     "delete_run",
     "existing",
     "finish",

@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
 
+from backend.disk import takes
 from backend.models import SCHEMA_VERSION
+from backend.store.failures import DamagedError, loader, translate
 from backend.strict import dumps
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+CHECK_STEP = 10_000  # instructions of SQLite between two looks at the clock
 NETWORK = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "fuse.sshfs",
     "fuse.glusterfs", "fuse.ceph", "pvfs2", "orangefs", "panfs",
@@ -32,20 +35,24 @@ def open_engine(url: str, *, busy_seconds: float = 30.0, upgrade: bool = True) -
 
     Raises:
         SchemaError: a newer schema, or SQLite on a network file system.
+        DiskFullError: no room, now or in whatever is done with the engine.
+        DamagedError: the file is damaged, as far as it was read.
     """
     address = sa.make_url(url)
+    where = address.database or "memory" if address.get_backend_name() == "sqlite" else address.render_as_string()
     if address.get_backend_name() != "sqlite":
-        engine = sa.create_engine(url, pool_pre_ping=True, json_serializer=_text, json_deserializer=orjson.loads)
+        engine = sa.create_engine(url, pool_pre_ping=True, json_serializer=_text, json_deserializer=loader(where))
     else:
         if address.database:
             folder = Path(address.database).absolute().parent
             folder.mkdir(0o700, parents=True, exist_ok=True)
             refuse_network(folder)
         engine = sa.create_engine(
-            url, connect_args={"timeout": busy_seconds}, json_serializer=_text, json_deserializer=orjson.loads
+            url, connect_args={"timeout": busy_seconds}, json_serializer=_text, json_deserializer=loader(where)
         )
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
+    translate(engine, where, lambda: not takes(Path(address.database or "/").absolute().parent))
     if upgrade:
         migrate(engine)
     return engine
@@ -65,6 +72,28 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def check(engine: Engine, seconds: float) -> None:
+    """Look for damaged pages of SQLite for a while; all of them are found at once only where the file is small.
+
+    Raises:
+        DamagedError: there is one.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    deadline = time.monotonic() + seconds
+    with reading(engine) as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: time.monotonic() > deadline, CHECK_STEP)
+        try:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        except OperationalError:  # interrupted
+            return
+        finally:
+            driver.set_progress_handler(None, 0)
+    if found != "ok":
+        raise DamagedError(engine.url.database, str(found).splitlines()[-1])
+
+
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver must not open transactions by itself
     deadline = time.monotonic() + 30
@@ -79,6 +108,8 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
             time.sleep(0.02)
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
+    # Some systems overwrite what is deleted: that takes as much room in the log as the data, and a full disk has none.
+    connection.execute("PRAGMA secure_delete=OFF")
 
 
 def _begin(connection: Connection) -> None:

@@ -73,6 +73,12 @@ def flush(engine: Engine, owner: Owner, acked: int, records: Sequence[Record], v
         return Flushed(done, False, now.desired)
 
 
+def wish(engine: Engine, owner: Owner) -> str | None:
+    """What is wanted of the owner's run, "run" or "stop"; None: it is not the owner's. A full disk allows this."""
+    with reading(engine) as connection:
+        return connection.execute(sa.select(runs.c.desired).where(owner.condition())).scalar()
+
+
 def _latest(records: Sequence[Record]) -> Record:
     """The newest values for the row of the run, so that the list of runs needs no join."""
     out: Record = {}

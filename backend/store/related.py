@@ -111,22 +111,42 @@ def delete_run(engine: Engine, run_id: str, folder: Path | None) -> None:
         StateError: a process works on it or on a measurement of it.
     """
     with engine.begin() as connection:
-        row = connection.execute(sa.select(runs.c.state, runs.c.parent).where(runs.c.id == run_id)).first()
-        if row is None:
-            raise UnknownRunError(run_id)
-        state, parent = row
-        if state in ACTIVE:
-            raise StateError(f"the run is {state}; stop it before deleting it")
-        parts = connection.execute(sa.select(runs.c.id, runs.c.state).where(runs.c.parent == run_id)).all()
-        for part in parts:
-            if part.state in ACTIVE:
-                raise StateError(f"a measurement of the run is {part.state}; stop it before deleting the run")
-        gone = [run_id, *(part.id for part in parts)]
+        gone = _removable(connection, run_id)
+        parent = connection.execute(sa.select(runs.c.parent).where(runs.c.id == run_id)).scalar()
         for table in (*DATA_TABLES, reference_series):  # two series whose runs are gone would look like one
             connection.execute(sa.delete(table).where(table.c.run_id.in_(gone)))
         connection.execute(sa.delete(runs).where(runs.c.id.in_(gone)))
         if parent is not None:
             lead(connection, parent)  # it may have been this one that spoke for the run
     if folder is not None:
-        for name in gone:
-            shutil.rmtree(folder if name == run_id else folder.with_name(name), ignore_errors=True)
+        _remove(folder, gone)
+
+
+def delete_files(engine: Engine, run_id: str, folder: Path) -> None:
+    """Remove the folders of a run that is about to be deleted and of its measurements, to make room for that.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        StateError: a process works on it or on a measurement of it.
+    """
+    with reading(engine) as connection:
+        gone = _removable(connection, run_id)
+    _remove(folder, gone)
+
+
+def _removable(connection: Connection, run_id: str) -> list[str]:
+    state = connection.execute(sa.select(runs.c.state).where(runs.c.id == run_id)).scalar()
+    if state is None:
+        raise UnknownRunError(run_id)
+    if state in ACTIVE:
+        raise StateError(f"the run is {state}; stop it before deleting it")
+    parts = connection.execute(sa.select(runs.c.id, runs.c.state).where(runs.c.parent == run_id)).all()
+    for part in parts:
+        if part.state in ACTIVE:
+            raise StateError(f"a measurement of the run is {part.state}; stop it before deleting the run")
+    return [run_id, *(part.id for part in parts)]
+
+
+def _remove(folder: Path, gone: list[str]) -> None:
+    for name in gone:
+        shutil.rmtree(folder.with_name(name), ignore_errors=True)

@@ -127,11 +127,7 @@ class RunsPage:
         self.focus.tick()
 
     def _tell_banner(self) -> None:
-        words = (
-            ""
-            if self.hub.online
-            else f"{self.hub.problem.rstrip('.')}. Trying again; what is shown may be out of date."
-        )
+        words = notice(self.hub)
         self.banner.param.update(object=words, visible=bool(words))
         self.status.object = status(self.hub)
 
@@ -167,6 +163,14 @@ class RunsPage:
         self.browser.copy += 1
 
 
+def notice(hub: Hub) -> str:
+    """What stands above the page while something is wrong with the server."""
+    if not hub.online:
+        return f"{hub.problem.rstrip('.')}. Trying again; what is shown may be out of date."
+    problem = (hub.health.get("disk") or {}).get("problem") or ""
+    return f"{problem[:1].upper()}{problem[1:]}." if problem else ""
+
+
 def status(hub: Hub) -> str:
     """Which device runs, and how busy it is."""
     if not hub.online:
@@ -179,7 +183,8 @@ def status(hub: Hub) -> str:
     words.append(f"{runs.get('running', 0)} running")
     if runs.get("queued"):
         words.append(f"{runs['queued']} waiting")
-    if (health.get("agent") or {}).get("alive") is False:
+    full = (health.get("disk") or {}).get("problem")  # then it lives, and cannot say so
+    if (health.get("agent") or {}).get("alive") is False and not full:
         words.append("<b>no runner is alive</b>")
     return "<span class='on'></span>" + "<span class='sep'> · </span>".join(words)
 

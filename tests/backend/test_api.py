@@ -66,7 +66,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 def test_health_says_what_is_alive(api: httpx.Client) -> None:
     health = api.get("/api/health").json()
     assert health["ok"] is True
-    assert set(health) == {"ok", "version", "boot", "device", "agent", "runs"}
+    assert set(health) == {"ok", "version", "boot", "device", "agent", "disk", "runs"}
+    assert health["disk"].keys() == {"free_bytes", "problem"}
     assert health["agent"]["alive"] is False
 
 

@@ -223,7 +223,8 @@ def test_a_broken_database_is_said_at_once(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "backend.cli", "serve", "--no-browser", "--port", "0", "--data-dir", str(tmp_path)]
     ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "spinscope: the database cannot be opened: file is not a database\n"
+    assert f"spinscope: the database {tmp_path}/spinscope.db is damaged (file is not a database)" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_a_process_that_does_not_start_ends_the_server_with_its_last_words(tmp_path: Path) -> None:
