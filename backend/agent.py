@@ -109,9 +109,12 @@ class Agent:
                 watch = Watch(run.hb, now, watch.stopping if watch else None)
             seen[key] = watch
             patience = self.settings.lost_seconds if run.state == "running" else self.settings.start_seconds
-            if held:
+            late = now - watch.since > patience
+            if late:
+                self.room.notice()  # what was seen a moment ago does not condemn
+            if held or (late and self._held()):
                 watch.since = now + RETRY_SECONDS
-            if now - watch.since > patience:
+            elif late:
                 self.local.kill(run.id, 0.0)
                 self._lost(key, f"no sign of life for {patience:g} s")
             elif run.desired == "stop":

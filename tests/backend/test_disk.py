@@ -218,7 +218,7 @@ def test_no_run_is_started_without_room(tmp_path: Path) -> None:
 
 
 def test_a_run_holds_on_a_full_disk_and_goes_on_when_there_is_room(small: Path) -> None:
-    settings = Settings(data_dir=small, checkpoint_seconds=0.2, **{**QUICK, "grace_seconds": 20.0}, lost_seconds=0.5)
+    settings = Settings(data_dir=small, checkpoint_seconds=0.2, **{**QUICK, "grace_seconds": 20.0}, lost_seconds=1.5)
     engine = store.open_engine(settings.db_url)
     run = store.submit(engine, {"n_steps": 150, "seed": 5, "pause": 0.02})
     command = (sys.executable, "-m", "tests.backend.toy")
@@ -233,7 +233,7 @@ def test_a_run_holds_on_a_full_disk_and_goes_on_when_there_is_room(small: Path) 
     try:
         wait_long(lambda: tick()["step"] >= 5)
         ballast = fill(small)
-        held, until = tick(), time.monotonic() + 5 * settings.lost_seconds
+        held, until = tick(), time.monotonic() + 2.5 * settings.lost_seconds
         while time.monotonic() < until:
             held = tick()
         assert (held["state"], held["attempt"]) == ("running", 1)
