@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("spinscope.console")
 RESULT = (
-    "energy", "energy_error", "energy_per_site", "variance", "v_score", "n_samples_final", "acceptance", "r_hat", "tau",
-    "n_steps", "seconds", "compile_seconds", "train_seconds", "measure_seconds",
+    "energy", "energy_error", "energy_per_site", "variance", "v_score", "n_samples_final", "acceptance", "r_hat",
+    "r_hat_nested", "tau", "ess", "infidelity", "n_steps", "seconds", "compile_seconds",
+    "train_seconds", "measure_seconds",
 )  # fmt: skip
 WORDS = {"compiling": "compiling", "train": "training", "measure": "measuring", "done": "done"}
 LANCZOS_SECONDS = 60.0  # a reference that would take longer is left to `spinscope reference`
@@ -207,8 +208,11 @@ def summary(content: dict[str, Any]) -> str:
         f"energy           {with_error(content['energy'], content['energy_error'])}",
         f"per site         {shown['energy_per_site']}",
         f"variance         {shown['variance']}   V-score {shown['v_score']}",
-        f"samples          {shown['n_samples_final']}   acceptance {shown['acceptance']}   R-hat {shown['r_hat']}",
+        f"samples          {shown['n_samples_final']}   acceptance {shown['acceptance']}   "
+        f"R-hat {shown['r_hat']}   nested {shown['r_hat_nested']}   ESS/samples {shown['ess']}",
     ]
+    if content["infidelity"] is not None:
+        lines.append(f"infidelity       {shown['infidelity']}")
     known, error = content["reference"], content["relative_error"]
     if known is not None:
         about = f"({known['method']}, {known['bound']})"

@@ -160,7 +160,7 @@ def step(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
         lambda new, old: jnp.where(info.ready, new, old), (params, optimizer), (state.params, state.optimizer)
     )
     window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
-    scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window)
+    scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window, info)
     scalars |= info.scalars | report.scalars
     state = state._replace(
         step=state.step + 1, key=key, params=params, sampler=sampler, optimizer=optimizer, window=window
@@ -182,7 +182,7 @@ def _measure_energy(problem: Problem, state: VMCState) -> tuple[VMCState, Metric
     samples, sampler, info, e_loc = _sample(problem, key_sample, state)
     window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
     measured = measurement.add(state.measured, e_loc, samples.log_weight, info)
-    scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window) | info.scalars
+    scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window, info) | info.scalars
     return state._replace(key=key, sampler=sampler, measured=measured, window=window), Metrics(scalars, samples)
 
 
@@ -210,8 +210,11 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
             scalars = _to_host(metrics.scalars, problem)
         _refuse_divergence(scalars["energy"], int(state.step))  # the last update is first seen here
         state = _after(state, watch, "measure")
+        done = int(state.measured.n_batches)
         scalars |= times(state) | {"step_seconds": watch.working}
-        scalars["batch"] = float(state.measured.n_batches)  # a resumed run measures some of them again
+        scalars["batch"] = float(done)  # a resumed run measures some of them again
+        if done % max(1, n_batches // 50) == 0 or done == n_batches:
+            scalars |= measurement.agreement(problem, state.window, scalars)
         yield MetricsEvent(step=int(state.step), phase="measure", scalars=scalars), state
     with Stopwatch() as watch:
         result = measurement.result(problem, state.measured, state.params)
@@ -237,7 +240,7 @@ def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Ev
             compiling = False
         _refuse_divergence(scalars["energy"], k)
         with Stopwatch() as watch:
-            looked, arrays = _look(problem, before.params, state, metrics.samples)
+            looked, arrays = _look(problem, before.params, state, metrics.samples, scalars)
         state = _after(state, watch, "measure")
         yield MetricsEvent(step=k, phase="train", scalars=scalars | looked | times(state), arrays=arrays), state
         if time.monotonic() - last_snapshot > SNAPSHOT_SECONDS or k == n_steps:
@@ -246,16 +249,16 @@ def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Ev
 
 
 def _look(
-    problem: Problem, params: Params, state: VMCState, samples: Samples
+    problem: Problem, params: Params, state: VMCState, samples: Samples, known: dict[str, float]
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Observables, and how far the state is from the exact one, at the steps at which they are due."""
+    """Observables, agreement of the chains, and distance from the exact state, at the steps at which they are due."""
     assert problem.config is not None
     k, n_steps = int(state.step), problem.config.n_steps
     scalars: dict[str, float] = {}
     arrays: dict[str, Any] = {}
     if k % (problem.config.observe_every or max(1, n_steps // 50)) == 0 or k == n_steps:
-        means, arrays = measurement.live(problem, params, samples)
-        scalars |= {name: value for name, value in means.items() if np.isfinite(value)}
+        means, arrays = measurement.live(problem, params, samples, known.get("acceptance", 1.0) > 0)
+        scalars |= means | measurement.agreement(problem, state.window, known)
     if measurement.exact_due(problem, k):
         key = jax.random.fold_in(state.key, 1)
         scalars |= measurement.against_exact(problem, params, state.sampler, key)
@@ -283,7 +286,6 @@ def _refuse_divergence(energy: float, step: int) -> None:
 
 def _to_host(scalars: dict[str, Float[Array, ""]], problem: Problem) -> dict[str, float]:
     values = {name: float(value) for name, value in jax.device_get(scalars).items()}
-    values = {name: value for name, value in values.items() if name == "energy" or np.isfinite(value)}
     return values | {
         "energy_per_site": values["energy"] / problem.n_sites,
         "n_samples": float(problem.sampler.n_samples),

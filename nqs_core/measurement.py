@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
 
-from nqs_core import statistics
+from nqs_core import r_hat, statistics
 from nqs_core.observables import averages
 from nqs_core.problem import Problem
 from nqs_core.reference import system
@@ -53,21 +53,50 @@ def energy_scalars(
     e_loc: Inexact[Array, "n_chains n_draws"],
     log_weight: Float[Array, "n_chains n_draws"],
     window: Float[Array, "n_chains n_window"],
+    info: SamplerInfo,
 ) -> dict[str, Float[Array, ""]]:
-    """energy, its standard error with the autocorrelation time, variance, V-score; r_hat, tau, ess of the chains.
+    """energy, its standard error with the autocorrelation time, variance, V-score; tau, ess of the chains.
 
+    Of chains that did not move at all nothing is known but the energy where they are: error, tau and ess are NaN.
     Traced: part of a jitted step.
     """
     tau, chains = jnp.zeros(()), {}
     if not problem.sampler.independent:
-        filled = jnp.all(jnp.isfinite(window))
-        r_hat = jnp.where(filled, statistics.split_r_hat(window), jnp.nan)
-        chains = {"tau": statistics.autocorrelation_time(window), "r_hat": r_hat}  # NaN until the window is full
-        tau = jnp.where(filled, chains["tau"], 0.0)
+        n_known = jnp.sum(jnp.all(jnp.isfinite(window), axis=0))
+        moved = info.scalars.get("acceptance", jnp.ones(())) > 0
+        tau = jnp.where(moved, statistics.autocorrelation_time(window, n_known), jnp.nan)
+        chains = {"tau": tau}
+        tau = jnp.where(moved & (n_known < 2), 0.0, tau)  # one draw of each chain: the chains are independent
     e = statistics.estimate(e_loc, log_weight, tau)
     energy, v_score = e.mean.real, statistics.v_score(problem.n_sites, e.mean.real, e.variance)
     out = {"energy": energy, "energy_error": e.error, "variance": e.variance, "v_score": v_score, "ess": e.ess}
     return out | chains
+
+
+def agreement(
+    problem: Problem, window: Float[Array, "n_chains n_window"], scalars: dict[str, float]
+) -> dict[str, float]:
+    """r_hat and, of 16 chains or more, r_hat_nested of a window that is full; nothing before.
+
+    Chains that did not move are judged by where they are: ∞ where they differ, NaN where they are all alike, up to
+    rounding of the energy; `scalars` are those of the step. On the host: ranks need sorting.
+    """
+    if problem.sampler.independent:
+        return {}
+    chains = np.asarray(window)
+    if scalars.get("acceptance", 1.0) == 0:
+        apart = float(np.ptp(chains[:, -1])) > 1e-12 * abs(scalars["energy"])
+        return dict.fromkeys(_r_hat_names(len(chains)), math.inf if apart else math.nan)
+    return _r_hats(chains) if np.isfinite(chains).all() else {}
+
+
+def _r_hat_names(n_chains: int) -> tuple[str, ...]:
+    return ("r_hat", "r_hat_nested") if n_chains >= r_hat.MIN_CHAINS else ("r_hat",)
+
+
+def _r_hats(chains: Float[np.ndarray, "n_chains n_draws"]) -> dict[str, float]:
+    both = {"r_hat": r_hat.largest, "r_hat_nested": r_hat.nested}
+    return {name: both[name](chains) for name in _r_hat_names(len(chains))}
 
 
 @jax.jit
@@ -76,15 +105,19 @@ def group_means(problem: Problem, params: Params, samples: Samples) -> dict[str,
     return averages.group_means(problem.observables, problem.ansatz, params, samples)
 
 
-def live(problem: Problem, params: Params, samples: Samples) -> tuple[dict[str, float], dict[str, Any]]:
-    """Observables of one batch for the stream: scalars and arrays with their errors, of what is finite."""
+def live(
+    problem: Problem, params: Params, samples: Samples, moved: bool = True
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Observables of one batch for the stream: scalars and arrays with their errors, NaN where chains did not move.
+
+    A single group of chains has no errors.
+    """
     scalars: dict[str, float] = {}
     arrays: dict[str, Any] = {}
     values = jax.device_get(group_means(problem, params, samples))
     for name, (mean, error) in averages.estimates(problem.observables, values).items():
-        for key, value in ((name, mean), (f"{name}_error", error)):
-            if not np.all(np.isfinite(value)):
-                continue
+        pairs = [(name, mean), (f"{name}_error", error if moved else error * math.nan)]
+        for key, value in pairs[: 1 if len(samples.sigma) == 1 else 2]:
             if value.ndim == 0:
                 scalars[key] = float(value)
             else:
@@ -94,7 +127,7 @@ def live(problem: Problem, params: Params, samples: Samples) -> tuple[dict[str, 
 
 def _short(values: np.ndarray) -> np.ndarray:
     """Seven digits of the largest: many arrays are stored in a run."""
-    largest = np.max(np.abs(values), initial=0.0)
+    largest = np.max(np.abs(values), initial=0.0, where=np.isfinite(values))
     return np.round(values, 7 - math.ceil(math.log10(largest))) if largest > 0 else values
 
 
@@ -121,14 +154,24 @@ def add_observables(measured: Measured, values: dict[str, Float[Array, "n_groups
 
 
 def result(problem: Problem, measured: Measured, params: Params) -> dict[str, Any]:
-    """The final numbers of a run: plain floats, None for what does not apply."""
+    """The final numbers of a run: plain floats, None for what does not apply, NaN for what is undefined.
+
+    Chains that never moved have no error, tau and ess, as in `energy_scalars`.
+    """
     n_batches, n_chains, _ = measured.energies.shape
     chains = jnp.moveaxis(measured.energies, 0, 1).reshape(n_chains, -1)
     log_weights = jnp.moveaxis(measured.log_weights, 0, 1).reshape(n_chains, -1)
-    tau = r_hat = None
+    acceptance = float(measured.acceptance / n_batches)
+    moved = acceptance != 0
+    found: dict[str, float | None] = {"r_hat": None, "r_hat_nested": None, "tau": None}
+    tau = 0.0
     if not problem.sampler.independent:
-        tau, r_hat = _number(statistics.autocorrelation_time(chains)), _number(statistics.split_r_hat(chains))
-    e = statistics.estimate(chains, log_weights, tau or 0.0)
+        found |= _r_hats(np.asarray(chains))
+        found["tau"] = float(statistics.autocorrelation_time(chains)) if moved else math.nan
+        tau = found["tau"] if chains.shape[1] > 1 or not moved else 0.0
+        if not moved:
+            found |= {name: math.nan for name, value in found.items() if value == 1}  # equal, but nothing was drawn
+    e = statistics.estimate(chains, log_weights, tau)
     energy, variance = float(e.mean), float(e.variance + measured.imaginary / chains.size)
     return {
         "energy": energy,
@@ -137,29 +180,25 @@ def result(problem: Problem, measured: Measured, params: Params) -> dict[str, An
         "variance": variance,
         "v_score": float(statistics.v_score(problem.n_sites, energy, variance)),
         "n_samples_final": int(chains.size),
-        "acceptance": _number(measured.acceptance / n_batches),
-        "r_hat": r_hat,
-        "tau": tau,
+        "acceptance": None if math.isnan(acceptance) else acceptance,
+        **found,
         "ess": float(e.ess),
         "infidelity": final_infidelity(problem, params),
-        "observables": _observables(problem, {k: np.asarray(v) / n_batches for k, v in measured.sums.items()}),
+        "observables": _observables(problem, measured, n_chains, moved),
     }
 
 
-def _observables(problem: Problem, values: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Mean, error (None for a single chain) and axis of every quantity that has a value."""
+def _observables(problem: Problem, measured: Measured, n_chains: int, moved: bool) -> dict[str, Any]:
+    """Mean, error (None for a single chain, NaN where none moved) and axis of every quantity that has a value."""
+    values = {name: np.asarray(value) / measured.energies.shape[0] for name, value in measured.sums.items()}
     axes = {name: axis for o in problem.observables for name, axis in o.axes().items()}
     out: dict[str, Any] = {}
     for name, (mean, error) in averages.estimates(problem.observables, values).items():
-        known = np.all(np.isfinite(error))
-        out[name] = {"mean": mean.tolist(), "error": error.tolist() if known else None}
+        error = error if moved else error * math.nan
+        out[name] = {"mean": mean.tolist(), "error": None if n_chains == 1 else error.tolist()}
         if name in axes:
             out[name]["axis"] = axes[name].tolist()
     return out
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def is_enumerable(problem: Problem) -> bool:

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Inexact, Int, PRNGKeyArray
 
+import nqs_core.types  # noqa: F401  switches float64 on, also for who imports this module alone
+
 SOKAL = 5.0  # the sum over lags ends at the first lag of at least SOKAL (½ + τ)
 
 # Extrapolation to zero variance.
@@ -57,9 +59,10 @@ def weight_ess(log_weight: Float[ArrayLike, "..."]) -> Float[Array, ""]:
     return jnp.exp(log_ess) / flat.size
 
 
-def autocorrelation_time(chains: Chains) -> Float[Array, ""]:
+def autocorrelation_time(chains: Chains, n_known: Int[ArrayLike, ""] | None = None) -> Float[Array, ""]:
     """τ = Σ_{t>=1} ρ(t) in draws, never below 0; NaN for fewer than 2 draws or where a value is NaN.
 
+    Only the last `n_known` draws count, where a window is not full yet; default: all of them.
     ρ is averaged over the chains about their common mean, so chains that disagree count as correlated. The sum ends at
     Sokal's window, or takes every lag where the chains are shorter than that: n_chains / 2 effective samples at worst.
     A constant has τ = 0.
@@ -70,37 +73,23 @@ def autocorrelation_time(chains: Chains) -> Float[Array, ""]:
     n_draws = x.shape[1]
     if n_draws < 2:
         return jnp.asarray(jnp.nan)
+    n_known = jnp.asarray(n_draws if n_known is None else n_known)
+    known = jnp.arange(n_draws) >= n_draws - n_known
+    x = jnp.where(known[None], x, 0.0)
     rounding = _rounding(x)
-    x = x - jnp.mean(x)
+    mean = jnp.sum(x) / (x.shape[0] * n_known)
+    x = jnp.where(known[None], x - mean, 0.0)
     spectrum = jnp.fft.rfft(x, 2 * n_draws, axis=1)  # padded: circular correlations would wrap around
     products = jnp.fft.irfft(jnp.mean(jnp.abs(spectrum) ** 2, axis=0), 2 * n_draws)[:n_draws]
-    covariance = products / (n_draws - jnp.arange(n_draws))
+    lag = jnp.arange(n_draws)
+    covariance = jnp.where(lag < n_known, products, 0.0) / jnp.maximum(n_known - lag, 1)
     rho = jnp.where(covariance[0] <= rounding, 0.0, covariance / jnp.maximum(covariance[0], rounding))
     tau = jnp.cumsum(rho.at[0].set(0.0))
-    enough = jnp.arange(n_draws) >= SOKAL * (0.5 + tau)
+    enough = lag >= SOKAL * (0.5 + tau)
     last = jnp.where(jnp.any(enough), jnp.argmax(enough), n_draws - 1)
     # argmax and maximum would lose a NaN.
-    return jnp.where(jnp.isnan(covariance[0]), jnp.nan, jnp.maximum(tau[last], 0.0))
-
-
-def split_r_hat(chains: Chains) -> Float[Array, ""]:
-    """R̂ = √(((n - 1) W + B) / (n W)) of the 2 n_chains half chains of n draws; NaN for fewer than 4 draws.
-
-    W: mean variance within half chains, B / n: variance of their means. 1 for equal constants, ∞ for different ones.
-    Chains that mix have R̂² - 1 ≈ 2τ / n: short chains exceed 1.01 without disagreeing.
-    Source: Gelman et al., Bayesian Data Analysis, 3rd ed. (2013), section 11.4.
-    """
-    x = jnp.asarray(chains, jnp.float64)
-    n = x.shape[1] // 2
-    if n < 2:
-        return jnp.asarray(jnp.nan)
-    halves = jnp.concatenate([x[:, :n], x[:, x.shape[1] - n :]])
-    within = jnp.mean(jnp.var(halves, axis=1, ddof=1))
-    between = jnp.var(jnp.mean(halves, axis=1), ddof=1)
-    rounding = _rounding(x)
-    r_hat = jnp.sqrt((n - 1) / n + between / jnp.maximum(within, rounding))
-    stuck = jnp.where(between <= rounding, 1.0, jnp.inf)
-    return jnp.where(within <= rounding, stuck, r_hat)
+    unknown = jnp.isnan(covariance[0]) | (n_known < 2)
+    return jnp.where(unknown, jnp.nan, jnp.maximum(tau[last], 0.0))
 
 
 def _rounding(x: Float[Array, "..."]) -> Float[Array, ""]:

@@ -58,6 +58,11 @@ def test_the_rule_against_devices_has_power() -> None:
     assert run("import jax.numpy as jnp; jnp.zeros(1)" + BACKENDS, "nqs_core.types") == "True"
 
 
+def test_statistics_alone_computes_in_float64() -> None:
+    code = "from nqs_core import statistics; print(statistics.v_score(1, 1.0, 1.0 + 2.0**-40) > 1)"
+    assert run(code) == "True"
+
+
 def test_no_file_holds_two_ideas() -> None:
     sizes = {
         path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines())

@@ -18,10 +18,15 @@ TABS: dict[str, tuple[str, tuple[Chart, ...]]] = {
     "variance": ("Variance", (Chart("variance", "Variance"), Chart("v_score", "V-score"))),
     "sampling": (
         "Sampling",
-        (Chart("acceptance", "Acceptance"), Chart("r_hat", "Split R̂"), Chart("ess", "Effective samples / samples"),
+        (Chart("acceptance", "Acceptance"), Chart("r_hat", "R̂"), Chart("r_hat_nested", "Nested R̂"),
+         Chart("ess", "Effective samples / samples"),
          Chart("step_seconds", "Time per step")),
     ),
-    "distribution": ("JSD", (Chart("jsd", "JSD to exact |ψ|²"),)),
+    "distribution": (
+        "Infidelity",
+        (Chart("infidelity", "Infidelity: distance to the exact ground state"),
+         Chart("jsd", "Sampler check: samples against the network's own |ψ|²")),
+    ),
     "observables": ("Observables", ()),
     "compare": ("Compare", ()),
 }  # fmt: skip

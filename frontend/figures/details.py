@@ -10,6 +10,7 @@ from frontend import theme
 from frontend.client import Run
 from frontend.figures import text
 from frontend.figures.measured import measured, observables, source
+from nqs_core.events import real
 
 CSS = (
     theme.CHIP_CSS
@@ -133,8 +134,8 @@ def _red_flag(run: Run) -> str:
         return ""
     words, reference = text.verdict(run)[0].partition(":")[0], run.get("reference") or {}
     result = text.final(run)
-    r_hat = text.finite(result.get("r_hat")) or text.finite(run.get("r_hat"))
-    mixed = "" if r_hat is None else f" Split R̂ is {text.plain(r_hat, 4)}" + (", above 1.01." if r_hat > 1.01 else ".")
+    r_hat = real((result or run).get("r_hat"))
+    mixed = "" if r_hat is None else f" R̂ is {text.plain(r_hat, 4)}" + (", above 1.01." if r_hat > 1.01 else ".")
     estimate = "" if reference.get("bound") == "exact" else "<li>The reference is an estimate and may be too high.</li>"
     return (
         f"<div class='note error'><b>{esc(words[:1].upper() + words[1:])}.</b> "
@@ -179,24 +180,27 @@ def _progress(run: Run) -> str:
     )
 
 
-def _numbers(run: Run, scale: str, floor: float | None) -> str:
+def _numbers(run: Run, scale: str, more: "More") -> str:
     result = text.final(run)
 
     def pick(key: str) -> Any:
-        return result.get(key) if result.get(key) is not None else run.get(key)
+        """Of the final measurement alone where there is one."""
+        return result.get(key) if "energy" in result else run.get(key)
 
     samples = result.get("n_samples_final") or run.get("n_samples")
     variance = text.variance(pick("variance"), run.get("n_sites"), scale)
     per = "/site" if scale == "site" else ""
     rows = [
-        ("Variance", variance if variance == text.NONE else f"{variance} J²{per}"),
+        ("Variance", variance if variance in (text.NONE, text.UNDEFINED) else f"{variance} J²{per}"),
         ("V-score", text.small(pick("v_score"))),
         ("Acceptance", text.plain(pick("acceptance"), 3)),
-        ("Split R̂", text.plain(pick("r_hat"), 4)),
+        ("R̂", text.plain(pick("r_hat"), 4)),
+        ("Nested R̂", text.plain(result.get("r_hat_nested"), 4)),
         ("τ (draws)", text.plain(pick("tau"), 3)),
         ("ESS/samples", text.plain(pick("ess"), 3)),
-        ("JSD (bit)", text.small(pick("jsd"))),
-        ("JSD floor", text.small(floor)),
+        ("Infidelity", text.small(result.get("infidelity") if "energy" in result else more.infidelity)),
+        ("Samples vs own |ψ|², JSD", text.small(run.get("jsd"))),
+        ("JSD floor", text.small(more.floor)),
         ("Samples", text.count(samples)),
         ("Runtime", text.duration(run.get("runtime_seconds"))),
         ("Training", text.duration(run.get("train_seconds"))),
@@ -213,13 +217,15 @@ def _numbers(run: Run, scale: str, floor: float | None) -> str:
 
 @dataclass(frozen=True)
 class More:
-    """What the list of runs does not say of a run: `floor` of its JSD, and HTML on what is known of its system.
+    """What the list of runs does not say of a run, such as HTML on what is known of its system.
 
+    `floor` is that of its JSD, `infidelity` the newest of its training.
     `origin` is the run whose parameters it began with, where that is still there.
     """
 
     warnings: Sequence[str] = ()
     floor: float | None = None
+    infidelity: float | None = None
     nearest: str = ""
     origin: Run | None = None
 
@@ -246,4 +252,4 @@ def summary(run: Run, scale: str = "site", more: More | None = None) -> str:
         notes += f"<div class='note error'>{esc(run.get('error'))}</div>"
     what += _start(config.get("init_from"), more.origin)
     head = what + _headline(run, scale) + _against(run, scale, more.nearest)
-    return head + _red_flag(run) + _progress(run) + notes + _numbers(run, scale, more.floor) + measured(run, scale)
+    return head + _red_flag(run) + _progress(run) + notes + _numbers(run, scale, more) + measured(run, scale)

@@ -6,6 +6,7 @@ from typing import Any
 
 from frontend.client import Run
 from frontend.figures import text
+from nqs_core.events import real
 
 
 def source(run: Run) -> str:
@@ -24,7 +25,7 @@ def observables(result: Mapping[str, Any]) -> str:
     rows = [
         f"<dt>{escape(text.quantity(name))}</dt><dd>{text.with_error(value['mean'], value.get('error'))}</dd>"
         for name, value in found.items()
-        if isinstance(value, Mapping) and text.finite(value.get("mean")) is not None
+        if isinstance(value, Mapping) and real(value.get("mean")) is not None
     ]
     return f"<dl class='wide'>{''.join(rows)}</dl>" if rows else ""
 
@@ -38,7 +39,7 @@ def measured(run: Run, scale: str) -> str:
     own = [{"state": "done", "result": result, "own": True}] if leading and (result := run.get("result")) else []
     for entry in reversed([*own, *entries]):
         state, result = str(entry.get("state")), entry.get("result") or {}
-        energy, error = text.finite(result.get("energy")), text.finite(result.get("energy_error"))
+        energy, error = text.finite(result.get("energy")), real(result.get("energy_error"))
         done = f" {text.count(entry.get('step'))} of {text.count(entry.get('n_steps'))}" if entry.get("n_steps") else ""
         shown = f"<span class='chip chip-{escape(state)}'>{escape(state)}{done if state == 'running' else ''}</span>"
         if energy is not None:

@@ -42,7 +42,8 @@ class Quantity:
     def note(self) -> str:
         """Where it comes from, and what its colours leave out."""
         clipped = "diagonal = 1, clipped" if self.name == "correlation_map" else ""
-        return ", ".join(filter(None, (self.origin, clipped)))
+        unknown = self.error is not None and bool(np.isnan(self.error).all())
+        return ", ".join(filter(None, (self.origin, clipped, "errors undefined" if unknown else "")))
 
     @property
     def kind(self) -> str:
@@ -56,7 +57,7 @@ class Quantity:
 
 
 def quantity(name: str, mean: Any, error: Any = None, axis: Any = None, origin: str = "") -> Quantity | None:
-    """An array as the API sends it; None for a scalar, and for what is no array of numbers."""
+    """An array as the API sends it, "NaN" among its numbers; None for a scalar, and for what is no array of numbers."""
     try:
         values = np.asarray(mean, float)
         sigma = None if error is None else np.asarray(error, float)

@@ -30,10 +30,11 @@ COLUMNS = {
     "optimizer": Column("Optimizer", "wide"),
     "sampler": Column("Sampler", "wide"),
     "v_score": Column("V-score", "right wide"),
+    "infidelity": Column("Infidelity", "right wide"),
     "tags": Column("Tags", "wide"),
     "started": Column("Started", "wide"),
 }
-AT_FIRST = tuple(key for key in COLUMNS if key not in ("sampler", "v_score"))
+AT_FIRST = tuple(key for key in COLUMNS if key not in ("sampler", "v_score", "infidelity"))
 Value = float | str | None
 Cells = dict[str, tuple[Value, str]]
 
@@ -76,6 +77,7 @@ def row(run: Run, slot: int | None) -> Cells:
     config = run.get("config") or {}
     energy, error = text.per_site(run)
     v_score = text.finite(run.get("v_score"))
+    infidelity = text.finite((run.get("result") or {}).get("infidelity"))
     relative = text.finite(run.get("relative_error"))
     on = slot is not None
     name = html.escape(run.get("name") or run["id"][:8])
@@ -104,7 +106,8 @@ def row(run: Run, slot: int | None) -> Cells:
         "ansatz": plain(text.component(config, "ansatz")),
         "optimizer": plain(text.component(config, "optimizer")),
         "sampler": plain(text.component(config, "sampler")),
-        "v_score": (v_score, text.small(v_score)),
+        "v_score": (v_score, text.small(run.get("v_score"))),
+        "infidelity": (infidelity, text.small(infidelity)),
         "tags": (", ".join(tags), "".join(f"<span class='tag'>{html.escape(t)}</span>" for t in tags)),
         "started": _started(run),
     }

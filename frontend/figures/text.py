@@ -8,8 +8,10 @@ from typing import Any
 
 from frontend.client import Run
 from nqs_core import words
+from nqs_core.events import real
 
 NONE = "–"
+UNDEFINED = "undefined"
 QUANTITIES = {
     "renyi2": "Rényi-2 entropy (nat)",
     "bond_energy_mean": "Mean bond energy (J)",
@@ -27,14 +29,25 @@ QUANTITIES = {
 
 def finite(value: Any) -> float | None:
     """The number, or None for what is missing, NaN or infinite."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    number = real(value)
+    return number if number is not None and math.isfinite(number) else None
+
+
+def odd(value: Any) -> str:
+    """What is no finite number: ∞, −∞, undefined, or – for missing."""
+    number = real(value)
+    if number is None:
+        return NONE
+    return UNDEFINED if math.isnan(number) else "∞" if number > 0 else "−∞"
 
 
 def with_error(value: Any, error: Any, digits: int = 6) -> str:
     """-1.27528(4): the error in units of the last digit, two digits of it when it begins with 1."""
     number, sigma = finite(value), finite(error)
     if number is None:
-        return NONE
+        return odd(value)
+    if sigma is None and real(error) is not None:
+        return minus(f"{number:.{digits}f} ± {odd(error)}")
     if sigma == 0:  # exact, such as the magnetisation of a sector
         return plain(number, digits)
     if sigma is None or sigma < 0:
@@ -72,7 +85,7 @@ def energy_unit(scale: str) -> str:
 
 def variance(value: Any, n_sites: Any, scale: str) -> str:
     """A total variance of H in the chosen scale, without its unit."""
-    number = finite(value)
+    number = real(value)
     return small(None if number is None else number / ((n_sites or 1) if scale == "site" else 1))
 
 
@@ -80,7 +93,7 @@ def small(value: Any, digits: int = 1) -> str:
     """3.1e−4: for errors and variances."""
     number = finite(value)
     if number is None:
-        return NONE
+        return odd(value)
     if number == 0:
         return "0"
     mantissa, _, exponent = f"{number:.{digits}e}".partition("e")
@@ -91,7 +104,7 @@ def plain(value: Any, digits: int = 4) -> str:
     """A number of ordinary size to `digits` significant digits."""
     number = finite(value)
     if number is None:
-        return NONE
+        return odd(value)
     shown = f"{number:.{digits}g}"
     return small(number, max(0, digits - 1)) if "e" in shown else minus(shown)
 
@@ -188,7 +201,7 @@ def per_site(run: Run, scale: str = "site") -> tuple[float | None, float | None]
     """Energy and its error, per site or total; the best measurement wins over the last step."""
     result = final(run)
     energy = finite(result.get("energy")) if result else None
-    error = finite(result.get("energy_error")) if energy is not None else finite(run.get("energy_error"))
+    error = real(result.get("energy_error")) if energy is not None else real(run.get("energy_error"))
     energy = finite(run.get("energy")) if energy is None else energy
     n = (run.get("n_sites") or 1) if scale == "site" else 1
     return (None if energy is None else energy / n, None if error is None else error / n)

@@ -25,7 +25,8 @@ class FocusCard:
         self._actions = actions
         self._task: asyncio.Task[None] | None = None
         self._warned: dict[str, tuple[int, list[str]]] = {}  # run -> number of warnings, their sentences
-        self._floors: dict[str, tuple[float, float | None]] = {}  # run -> its divergence, and the floor of it
+        # Run -> its divergence, the floor of that, and its infidelity: the newest of its training.
+        self._checks: dict[str, tuple[float | None, float | None, float | None]] = {}
         self._near: dict[str, dict[str, Any]] = {}
         self.title = layout.Words(kind="heading", margin=(10, 14, 0, 16))
         self.detail = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 16, 12, 16), stylesheets=[details.CSS])
@@ -57,9 +58,9 @@ class FocusCard:
         ident = run["id"]
         near = self._near.get(ident)
         words = "" if near is None else details.nearest(near, run.get("n_sites") or 1, self._view.scale)
-        floor = self._floors.get(ident, (0.0, None))[1]
+        _, floor, infidelity = self._checks.get(ident, (None, None, None))
         origin = self._hub.find(str(((run.get("config") or {}).get("init_from") or {}).get("run") or ""))
-        return details.More(tuple(self._warned.get(ident, (0, []))[1]), floor, words, origin)
+        return details.More(tuple(self._warned.get(ident, (0, []))[1]), floor, infidelity, words, origin)
 
     def tick(self) -> None:
         """Ask for what the list does not say, unless the last question is still open."""
@@ -83,9 +84,10 @@ class FocusCard:
         if count != self._warned.get(ident, (0, []))[0]:
             self._warned[ident] = (count, await client.warnings(run))
         jsd = run.get("jsd")
-        if jsd is not None and jsd != self._floors.get(ident, (None, None))[0]:
+        if jsd is not None and jsd != self._checks.get(ident, (None,))[0]:
             await self._observed.follow(run)
-            self._floors[ident] = (jsd, self._observed.latest(ident, "jsd_floor"))
+            latest = self._observed.latest
+            self._checks[ident] = (jsd, latest(ident, "jsd_floor"), latest(ident, "infidelity"))
         if run.get("reference") is None and ident not in self._near:
             config = run.get("config") or {}
             system = {key: config[key] for key in SYSTEM if config.get(key) is not None}

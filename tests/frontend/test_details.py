@@ -1,11 +1,12 @@
 """A run in words: numbers with errors, the table's cells, the details card, the comparison."""
 
+import math
 from typing import Any
 
 import pytest
 
 from frontend.components.data_table import changes
-from frontend.figures import rows, text
+from frontend.figures import charts, rows, text
 from frontend.figures.comparison import comparison, differences, flatten
 from frontend.figures.details import More, nearest, summary
 
@@ -16,7 +17,7 @@ from frontend.figures.details import More, nearest, summary
         (-1.275284, 0.000036, "−1.27528(4)"), (-1.2753, 0.000012, "−1.275300(12)"), (-20.4, 0.5, "−20.4(5)"),
         (-204.0, 12.0, "−204(12)"),
         (-1.5, None, "−1.500000"), (0.0, 0.0, "0"),
-        (None, 0.1, "–"), (float("nan"), 0.1, "–"), (-1.0, 0.0999, "−1.00(10)"),
+        (None, 0.1, "–"), (float("nan"), 0.1, "undefined"), (-1.0, 0.0999, "−1.00(10)"),
     ],
 )  # fmt: skip
 def test_errors_stand_in_parentheses(value: Any, error: Any, words: str) -> None:
@@ -201,6 +202,40 @@ def test_without_a_reference_the_nearest_are_named_with_bounds() -> None:
     assert words in summary(run(reference=None), "site", More(nearest=words))
     assert "E ≥ −4.400000 J" in nearest({"bracket": {"lower": -4.4, "upper": None}}, 8, "total")
     assert nearest({}, 8, "site") == "No reference is known for this system."
+
+
+def test_infinite_undefined_and_missing_are_told_apart() -> None:
+    assert [text.plain(x) for x in ("Infinity", "-Infinity", "NaN", None, math.nan, 1)] == [
+        "∞", "−∞", "undefined", "–", "undefined", "1",
+    ]  # fmt: skip
+    assert text.small("NaN") == "undefined"
+    assert text.with_error(-4.0, "NaN") == "−4.000000 ± undefined"
+    assert text.with_error("NaN", 0.1) == "undefined"
+    words = summary(run(r_hat="Infinity", ess="NaN", tau=None))
+    assert "<dt>R̂</dt><dd>∞</dd>" in words
+    assert "<dt>ESS/samples</dt><dd>undefined</dd>" in words
+    assert "τ" not in words
+    assert "<td>∞</td>" in comparison([run(r_hat="Infinity")], {}, "site")
+    cells = rows.row(run(v_score="Infinity", energy_error="NaN"), 0, 2.0)
+    assert cells["v_score"] == (None, "∞")
+    assert "± undefined" in cells["energy"][1]
+
+
+def test_the_final_measurement_shows_its_own_values() -> None:
+    result = {"energy": -2.0, "energy_error": "NaN", "r_hat": "Infinity", "ess": None, "infidelity": 0.5}
+    words = summary(run(result=result, r_hat=1.2345, ess=0.9, energy_error=0.1, acceptance=0.7))
+    assert "± undefined" in words
+    assert "<dt>R̂</dt><dd>∞</dd>" in words
+    assert "<dt>Infidelity</dt><dd>5.0e−1</dd>" in words
+    for last_step in ("1.234", "0.9<", "0.7<"):
+        assert last_step not in words
+
+
+def test_infidelity_has_its_place() -> None:
+    assert "<dt>Infidelity</dt><dd>2.0e−1</dd>" in summary(run(), more=More(infidelity=0.2))
+    assert rows.row(run(result={"energy": -1.0, "infidelity": 1e-3}), 0, 2.0)["infidelity"] == (1e-3, "1.0e−3")
+    assert charts.TABS["distribution"][1][0].metric == "infidelity"
+    assert "exact" not in charts.TABS["distribution"][1][1].title  # the network's own distribution is no ground state
 
 
 def test_the_floor_of_the_divergence_stands_beside_it() -> None:

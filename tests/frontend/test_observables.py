@@ -251,3 +251,12 @@ def test_a_map_says_that_its_colours_leave_the_diagonal_out() -> None:
     found = quantity("correlation_map", np.eye(2).tolist(), origin="final measurement")
     assert found is not None
     assert found.note == "final measurement, diagonal = 1, clipped"
+
+
+def test_undefined_errors_are_said_to_be() -> None:
+    found = quantity("c", [[1.0, 2.0], [3.0, 4.0]], [["NaN", "NaN"], ["NaN", "NaN"]])
+    assert found is not None
+    assert found.note == "errors undefined"
+    partly = quantity("c", [1.0, 2.0], ["NaN", 0.5])
+    assert partly is not None
+    assert partly.note == ""

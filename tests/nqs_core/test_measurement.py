@@ -175,3 +175,76 @@ def test_training_brings_the_infidelity_down():
     assert isinstance(done, StateEvent)
     assert done.result is not None
     assert done.result["infidelity"] < 0.1 * values[0]
+
+
+# ---- chains that never moved
+
+
+FROZEN = {
+    "hamiltonian": {"name": "tfim", "params": {"h": 0.8, "h_z": 0.2}},
+    "ansatz": {"name": "jastrow", "params": {}},
+    "optimizer": {"name": "sgd", "params": {"learning_rate": 1e-9}},
+    "sampler": {"name": "metropolis", "params": {"n_samples": 64, "n_chains": 16}},
+    "n_steps": 2,
+    "measure": 128,
+}
+
+
+def frozen(apart):
+    """All events of a run that begins in the two ordered states of a network that never leaves them."""
+    built = problem.build(config(**FROZEN))
+    state = driver.init(built, 0)
+    strong = jax.tree.map(lambda x: jnp.full_like(x, 20.0), state.params)
+    up = np.arange(16) % 2 if apart else np.ones(16, int)
+    sigma = jnp.asarray((2 * up - 1)[:, None] * np.ones((1, 6), int), jnp.int8)
+    state = state._replace(params=strong, sampler=state.sampler._replace(sigma=sigma))
+    return [event for event, _ in driver.run(built, state)]
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_chains_that_never_moved_are_not_certain(apart):
+    *events, done = frozen(apart)
+    assert isinstance(done, StateEvent)
+    assert done.result is not None
+    metrics = [e for e in events if isinstance(e, MetricsEvent)]
+    assert {e.phase for e in metrics} == {"train", "measure"}
+    for scalars in [done.result, *(e.scalars for e in metrics)]:
+        assert scalars["acceptance"] == 0
+        assert np.isfinite(scalars["energy"])
+        for name in ("energy_error", "ess", "tau"):
+            assert np.isnan(scalars[name])
+        for name in ("r_hat", "r_hat_nested"):
+            assert scalars[name] == np.inf if apart else np.isnan(scalars[name])
+    assert np.isnan(done.result["observables"]["magnetisation"]["error"])
+    assert np.isnan(done.result["observables"]["correlation"]["error"]).all()
+    live = metrics[0]
+    assert np.isnan(live.scalars["magnetisation_error"])
+    assert np.isnan(live.arrays["correlation_error"]).all()
+
+
+def test_an_eigenstate_that_moves_is_certain():
+    """Two spins at S^z = 0: the Marshall network is exact from the first step, and every move is accepted."""
+    sampler = {"name": "metropolis", "params": {"n_samples": 64, "n_chains": 16}}
+    system = {"lattice": {"name": "chain", "params": {"length": 2, "periodic": False}}, "sector": {"sz": 0}}
+    model = {"hamiltonian": {"name": "heisenberg", "params": {"J": 1.0, "marshall": True}}}
+    built = problem.build(config(**system, **model, sampler=sampler, n_steps=20, measure=256, observables=[]))
+    state = driver.init(built, 0)
+    state = state._replace(params=jax.tree.map(jnp.zeros_like, state.params))
+    *events, (done, _) = driver.run(built, state)
+    assert isinstance(done, StateEvent)
+    assert done.result is not None
+    for name, value in {"energy_error": 0, "variance": 0, "tau": 0, "ess": 1, "r_hat": 1, "r_hat_nested": 1}.items():
+        assert done.result[name] == pytest.approx(value, abs=1e-12)
+    assert done.result["acceptance"] > 0.5
+    last = [e.scalars for e, _ in events if isinstance(e, MetricsEvent) and e.phase == "train"][-1]
+    assert (last["r_hat"], last["ess"], last["infidelity"]) == (1, 1, pytest.approx(0, abs=1e-15))
+
+
+def test_r_hat_comes_at_the_interval_once_the_window_is_full():
+    sampler = {"name": "metropolis", "params": {"n_samples": 256, "n_chains": 16}}  # 16 draws a step, 64 in a window
+    built = problem.build(config(sampler=sampler, n_steps=7, observe_every=2, observables=[]))
+    events = [e for e, _ in driver.run(built, driver.init(built, 0)) if isinstance(e, MetricsEvent)]
+    train = [e for e in events if e.phase == "train"]
+    assert [e.step for e in train if "r_hat" in e.scalars] == [4, 6, 7]
+    assert all(np.isfinite(e.scalars[name]) for e in train for name in ("tau", "ess", "energy_error"))
+    assert train[0].scalars["ess"] < 1  # known from the first draws on

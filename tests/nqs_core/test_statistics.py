@@ -50,6 +50,14 @@ def test_autocorrelation_time_at_the_edges():
     assert statistics.autocorrelation_time(ar1(-0.5, 64, 256)) == 0  # never better than independent
 
 
+def test_a_window_that_is_not_full_yet_counts_its_last_draws():
+    x = ar1(0.8, 16, 40)
+    window = jnp.full((16, 64), jnp.nan)
+    for n in (1, 2, 5, 40):
+        found = jax.jit(statistics.autocorrelation_time)(statistics.push(window, x[:, :n]), n)
+        assert found == pytest.approx(float(statistics.autocorrelation_time(x[:, :n])), rel=1e-9, nan_ok=True)
+
+
 def test_stuck_chains_count_as_one_sample_each():
     """Every chain at its own constant: about n_chains / 2 effective samples, whatever their length."""
     stuck = jnp.asarray(np.random.default_rng(0).normal(size=(16, 1)) * np.ones((1, 100)))
@@ -93,38 +101,6 @@ def test_effective_sizes_of_weights():
     assert statistics.weight_ess(jnp.full(10, 700.0)) == pytest.approx(1)
     assert statistics.weight_ess(jnp.array([0.0, -1000, -1000, -1000])) == pytest.approx(0.25)
     assert statistics.weight_ess(jnp.log(jnp.array([1.0, 3.0]))) == pytest.approx(16 / 10 / 2)
-
-
-# ---- R-hat
-
-
-def test_r_hat_is_near_one_for_chains_that_mix():
-    assert statistics.split_r_hat(ar1(0.3, 16, 2000)) == pytest.approx(1, abs=0.003)
-    x = np.asarray(ar1(0.3, 3, 11))
-    halves = np.concatenate([x[:, :5], x[:, -5:]])
-    between, within = 5 * halves.mean(1).var(ddof=1), halves.var(1, ddof=1).mean()
-    assert statistics.split_r_hat(x) == pytest.approx(np.sqrt((0.8 * within + between / 5) / within), rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        lambda x: x + 0.5 * (jnp.arange(16) % 2)[:, None],  # chains that disagree
-        lambda x: x + jnp.linspace(0, 1, 2000)[None],  # chains that drift together
-        lambda x: x.at[0].set(1.5),  # one chain that is stuck
-        lambda x: jnp.broadcast_to(x[:, :1], x.shape),  # all of them stuck
-    ],
-    ids=["disagreeing", "drifting", "one stuck", "all stuck"],
-)
-def test_r_hat_sees_chains_that_do_not_mix(fault):
-    assert statistics.split_r_hat(fault(ar1(0.3, 16, 2000))) > 1.01
-
-
-def test_r_hat_at_the_edges():
-    assert np.isnan(statistics.split_r_hat(jnp.zeros((8, 3))))
-    assert np.isnan(statistics.split_r_hat(jnp.full((8, 8), jnp.nan)))
-    assert statistics.split_r_hat(jnp.full((8, 9), 0.7)) == 1
-    assert statistics.split_r_hat(jnp.arange(8.0)[:, None] * jnp.ones((1, 8))) == jnp.inf
 
 
 # ---- batches

@@ -1,6 +1,7 @@
 // The Plotly figure of a live chart: traces, reference lines, layout. Pure: data, options and theme are handed in.
 
 import { axisLook, frameLook } from "./chart_frame.js";
+import { breaks, broken, extent, infinities, oddWords, zerosAtFoot } from "./odd_values.js";
 import { X_MODES, band, comparable, curve, ema, metricOf, minmax, windowOf, yTitle } from "./series.js";
 import { withAlpha } from "./theme.js";
 
@@ -28,7 +29,12 @@ export function labels(tables) {
   return new Map(tables.map((table, i) => [table.id, told(table, i)]));
 }
 
-/** All traces, the number of points hidden by decimation, and the last value of each run. */
+const isLog = (options) => options.y_log ?? metricOf(options.metric).log ?? false;
+
+/**
+ * All traces, the number of points hidden by decimation, the last value of each run, the height at which a logarithmic
+ * axis has its zeros (or null), and what values are no numbers.
+ */
 export function buildTraces(tables, options, theme) {
   const { palette } = options;
   const names = labels(tables);
@@ -36,6 +42,7 @@ export function buildTraces(tables, options, theme) {
   const behind = [];
   const lines = [];
   const last = [];
+  const odd = [];
   let points = 0;
   let drawn = 0;
   tables.forEach((table, position) => {
@@ -47,7 +54,8 @@ export function buildTraces(tables, options, theme) {
     const smooth = options.smoothing > 0;
     const raw = { mean: data.y, sigma: data.error };
     const { mean, sigma } = smooth ? ema(data.y, options.smoothing, data.error) : raw;
-    const trace = (y, more) => ({ ...lineTrace(x, y, start, end, options), name: names.get(table.id), ...more });
+    const holes = breaks(data.y, start, end, (row) => table.isUndefined(data.column, row));
+    const trace = (y, more) => ({ ...lineTrace(x, y, start, end, options, holes), name: names.get(table.id), ...more });
     const quiet = { hoverinfo: "skip", showlegend: false, legendgroup: table.id };
     if (options.band && sigma) {
       const outline = band(x, mean, sigma, start, end, options.max_points);
@@ -57,19 +65,33 @@ export function buildTraces(tables, options, theme) {
     if (smooth) behind.push(trace(data.y, { ...quiet, line: { color: style.color, width: 1 }, opacity: 0.3 }));
     const main = trace(mean, { legendgroup: table.id, line: { ...style, width: 2 }, meta: table.id });
     if (main.x.length === 1) Object.assign(main, { mode: "markers", marker: { color: style.color, size: 7 } });
+    if (holes.length) odd.push({ x, y: data.y, holes, color: style.color, name: names.get(table.id) });
     lines.push(main);
     const finite = mean.subarray(start, end).reduce((n, v) => n + Number.isFinite(v), 0);
     points = Math.max(points, finite);
     drawn = Math.max(drawn, finite > options.max_points ? main.x.length : 0);
-    if (main.y.length) last.push({ table, x: main.x.at(-1), y: main.y.at(-1) });
+    if (main.x.length) last.push({ table, x: main.x.at(-1), y: main.y.at(-1) });
     behind.push(...floorTrace(table, options, x, start, end, style, quiet));
   });
-  return { traces: [...bands, ...behind, ...lines], points, drawn, last };
+  const foot = isLog(options) ? zerosAtFoot([...behind, ...lines]) : null;
+  const marks = marksOf(odd, [...behind, ...lines], options);
+  const words = [...new Set(odd.map(({ y, holes }) => oddWords(y, holes)))].join(", ");
+  return { traces: [...bands, ...behind, ...lines, ...marks], points, drawn, last, foot, odd: words };
 }
 
-function lineTrace(x, y, start, end, options) {
-  const at = minmax(y, start, end, options.max_points);
-  return { type: "scatter", mode: "lines", x: at.map((i) => x[i]), y: at.map((i) => y[i]) };
+// Infinite values stand at the edge of what is finite; where nothing is, the chart says so in words.
+function marksOf(odd, traces, options) {
+  const edges = extent(traces, isLog(options));
+  if (edges[0] > edges[1]) return [];
+  return odd.flatMap(({ x, y, holes, color, name }) => (
+    infinities(x, y, holes, edges, options.max_points, { color, more: { name } })
+  ));
+}
+
+function lineTrace(x, y, start, end, options, holes = []) {
+  const at = broken(minmax(y, start, end, options.max_points), holes);
+  const pick = (values) => at.map((i) => (i < 0 ? null : values[i]));
+  return { type: "scatter", mode: "lines", x: pick(x), y: pick(y) };
 }
 
 // The divergence that a perfect sampler would show with this many samples: below it nothing can be read.
@@ -116,7 +138,7 @@ export function references(tables, options) {
 }
 
 // One line is nobody's and has the colour of the text; several have the colours of their runs.
-function guides(tables, options, theme) {
+function guides(tables, options, theme, foot) {
   const lines = references(tables, options);
   const { guide, floor } = metricOf(options.metric);
   if (guide && tables.length) lines.push({ y: guide, text: `mixed below ${guide}`, bound: "upper" });
@@ -130,6 +152,7 @@ function guides(tables, options, theme) {
     y: options.log ? Math.log10(y) : y, font: { size: 12, color: theme.text }, bgcolor: veil(theme.background),
   });
   const annotations = lines.map((line, i) => label(line.y, line.text, i % 2 === 1));
+  if (foot) annotations.push({ ...label(foot, "○ = 0", true), yanchor: "bottom" });
   const lowest = floor && floorOf(tables, floor);
   if (lowest) annotations.push(label(lowest, "dotted: floor of a finite sample", true));
   return { lines, shapes, annotations };
@@ -141,20 +164,6 @@ const veil = (colour) => (/^#[0-9a-f]{6}$/i.test(colour) ? withAlpha(colour, 0.7
 function floorOf(tables, name) {
   const newest = tables.map((table) => table.column(name)?.findLast(Number.isFinite)).filter((v) => v > 0);
   return newest.length ? Math.min(...newest) : undefined;
-}
-
-/** Lowest and highest positive or finite value of all traces. */
-function extent(traces, positive) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const { y } of traces) {
-    for (const v of y) {
-      if (positive && !(v > 0)) continue;
-      if (v < low) low = v;
-      if (v > high) high = v;
-    }
-  }
-  return [low, high];
 }
 
 // Plotly leaves shapes out of its own range: the line and its label must be in sight before the energy is down there.
@@ -180,10 +189,10 @@ function yAxis(axis, lines, traces, options) {
   };
 }
 
-export function buildLayout(tables, traces, options, theme, width) {
+export function buildLayout(tables, { traces, foot = null }, options, theme, width) {
   const narrow = width < NARROW_PX;
-  const log = options.y_log ?? metricOf(options.metric).log ?? false;
-  const { lines, shapes, annotations } = guides(tables, { ...options, log, narrow }, theme);
+  const log = isLog(options);
+  const { lines, shapes, annotations } = guides(tables, { ...options, log, narrow }, theme, foot);
   const legend = options.show_legend && tables.length > 0;
   const axis = axisLook(theme, narrow);
   const xTitle = { ...axis.title, text: options.x_title || X_MODES[options.x_mode].title };
@@ -197,8 +206,9 @@ export function buildLayout(tables, traces, options, theme, width) {
 }
 
 /** Why there is nothing to see, or "" if there is something. */
-export function emptyText(tables, wanted, traces, options) {
+export function emptyText(tables, wanted, { traces, odd = "" }, options) {
   if (traces.some((trace) => trace.x.length)) return "";
+  if (odd) return `${odd[0].toUpperCase()}${odd.slice(1)} at every step so far.`;
   if (!wanted.length) return options.empty_text;
   if (!tables.length) return "Waiting for data…";
   const infos = tables.map((table) => table.info);

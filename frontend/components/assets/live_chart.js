@@ -109,14 +109,14 @@ class LiveChart {
     }
     const tables = options.runs.map((id) => this.feed.runs.get(id)).filter(Boolean);
     const theme = themeColours();
-    const { traces, points, drawn, last } = buildTraces(tables, options, theme);
-    const layout = buildLayout(tables, traces, options, theme, this.root.clientWidth);
+    const figure = buildTraces(tables, options, theme);
+    const layout = buildLayout(tables, figure, options, theme, this.root.clientWidth);
     // Plotly measures only once by itself; the page's sidebar opens and closes later.
     Object.assign(layout, { width: this.plot.clientWidth, height: this.plot.clientHeight });
     this.tables = tables;
-    const text = emptyText(tables, options.runs, traces, options);
-    this.label(text, options, { points, drawn, last });
-    const settled = await drawPlot(this, this.model.plotly, text ? [] : traces, layout);
+    const text = emptyText(tables, options.runs, figure, options);
+    this.label(text, options, figure);
+    const settled = await drawPlot(this, this.model.plotly, text ? [] : figure.traces, layout);
     if (this.removed) return;
     if (!settled) this.lastDraw = performance.now() + AGAIN_MS;
     if (!this.zooms && this.plot.on) {
@@ -130,14 +130,15 @@ class LiveChart {
     if (Object.keys(change).some((key) => key.startsWith("xaxis"))) this.schedule();
   }
 
-  label(text, options, { points, drawn, last }) {
+  label(text, options, { points, drawn, last, odd }) {
     this.empty.textContent = text;
     this.empty.hidden = !text;
     this.plot.style.visibility = text ? "hidden" : "visible";
     this.plot.setAttribute("aria-label", describe(last, options));
     for (const button of this.save.children) button.disabled = Boolean(text);
-    this.note.hidden = !drawn;
-    this.note.textContent = drawn ? `${drawn} of ${points.toLocaleString("en")} points` : "";
+    const words = [odd && `${odd} at some steps`, drawn && `${drawn} of ${points.toLocaleString("en")} points`];
+    this.note.textContent = words.filter(Boolean).join(", ");
+    this.note.hidden = !this.note.textContent;
   }
 
   options() {

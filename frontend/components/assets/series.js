@@ -7,11 +7,12 @@ export const METRICS = {
   variance: { title: "Variance of the local energy", log: true },
   v_score: { title: "V-score", log: true },
   acceptance: { title: "Accepted share of moves" },
-  r_hat: { title: "Split R̂", guide: 1.01 },
+  r_hat: { title: "R̂, the larger of split and rank-normalised", guide: 1.01 },
+  r_hat_nested: { title: "Nested R̂, for many short chains", guide: 1.01 },
   ess: { title: "Effective samples / samples" },
-  jsd: { title: "Jensen–Shannon divergence (bit)", log: true, floor: "jsd_floor" },
+  jsd: { title: "JSD of the samples from the network's own |ψ|² (bit)", log: true, floor: "jsd_floor" },
   step_seconds: { title: "Time per step (s)", log: true },
-  infidelity: { title: "Infidelity 1 − |⟨ψ|ψ₀⟩|²", log: true },
+  infidelity: { title: "Infidelity 1 − |⟨ψ|ψ₀⟩|² (exact ground states)", log: true },
   bond_energy_mean: { title: "Mean energy of a bond (J)" },
   renyi2: { title: "Rényi-2 entropy (nat)" },
   truncation_error: { title: "Discarded weight", log: true },
@@ -40,23 +41,26 @@ export function comparable(reference) {
   return reference && Number.isFinite(reference.energy) && reference.bound !== "upper" ? reference.energy : null;
 }
 
-/** The curve of a metric and its standard error (or null), at full resolution; null if the run cannot have it. */
+/**
+ * The curve of a metric, its standard error (or null) and the column behind it, at full resolution; null if the run
+ * cannot have it.
+ */
 export function curve(table, metric, perSite) {
   const energy = table.column("energy");
   const scale = perSite ? 1 / (table.info.n_sites || 1) : 1;
   if (metric === "error") {
     const e0 = comparable(table.info.reference);
     if (!energy || e0 === null || e0 === 0) return null;
-    return { y: map(energy, (e) => Math.abs((e - e0) / e0)), error: null };
+    return { y: map(energy, (e) => Math.abs((e - e0) / e0)), error: null, column: "energy" };
   }
   const values = table.column(metric);
   if (!values) return null;
   if (metric === "energy") {
     const error = table.column("energy_error");
-    return { y: map(values, (e) => e * scale), error: error && map(error, (e) => e * scale) };
+    return { y: map(values, (e) => e * scale), error: error && map(error, (e) => e * scale), column: metric };
   }
-  if (metric === "variance") return { y: map(values, (v) => v * scale), error: null };
-  return { y: values, error: table.column(`${metric}_error`) };
+  if (metric === "variance") return { y: map(values, (v) => v * scale), error: null, column: metric };
+  return { y: values, error: table.column(`${metric}_error`), column: metric };
 }
 
 function map(values, f) {

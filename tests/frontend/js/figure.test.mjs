@@ -26,7 +26,7 @@ const options = (more = {}) => ({
 });
 
 const traces = (tables, more) => figure.buildTraces(tables, options(more), THEME);
-const layout = (tables, more, width = 1000) => figure.buildLayout(tables, traces(tables, more).traces, options(more), THEME, width);
+const layout = (tables, more, width = 1000) => figure.buildLayout(tables, traces(tables, more), options(more), THEME, width);
 
 test("the moving average is debiased: a constant stays, the first point is the first value", () => {
   assert.deepEqual([...ema([3, 3, 3], 0.9).mean].map((v) => v.toFixed(12)), Array(3).fill((3).toFixed(12)));
@@ -76,7 +76,7 @@ test("an upper bound is drawn, but no error is taken to it", () => {
   const { shapes, annotations } = layout([run]);
   assert.equal(shapes[0].line.dash, "dot");
   assert.equal(annotations[0].text, "DMRG ≤ −2.00000");
-  assert.match(figure.emptyText([run], ["a"], [], options({ metric: "error" })), /No exact or estimated reference/);
+  assert.match(figure.emptyText([run], ["a"], { traces: [] }, options({ metric: "error" })), /No exact or estimated reference/);
 });
 
 test("reference lines: one for equal references, style by bound, uncertainty in digits, in range, not on other metrics", () => {
@@ -141,13 +141,13 @@ test("decimation is counted, and only where it happens", () => {
 });
 
 test("an empty chart says why", () => {
-  const text = (tables, wanted, more) => figure.emptyText(tables, wanted, [], options(more));
+  const text = (tables, wanted, more) => figure.emptyText(tables, wanted, { traces: [] }, options(more));
   assert.equal(text([], []), "none");
   assert.equal(text([], ["a"]), "Waiting for data…");
   assert.equal(text([table("a", [], { phase: "compiling" })], ["a"]), "Compiling…");
   assert.equal(text([table("a", [], { state: "queued" })], ["a"]), "Queued…");
   assert.equal(text([table("a", [-1])], ["a"], { metric: "jsd" }), "These runs do not report this quantity.");
-  assert.equal(figure.emptyText([table("a", [-1])], ["a"], [{ x: [1] }], options()), "");
+  assert.equal(figure.emptyText([table("a", [-1])], ["a"], { traces: [{ x: [1] }] }, options()), "");
 });
 
 test("the description and the file name say what is shown", () => {
@@ -159,4 +159,54 @@ test("the description and the file name say what is shown", () => {
 
 test("dark and light backgrounds are told apart", () => {
   assert.deepEqual(["#ffffff", "#161b22", "#fff", "rgb(20, 30, 40)", "nonsense"].map(isDark), [false, true, false, true, false]);
+});
+
+const lineOf = (made) => made.traces.find((trace) => trace.meta);
+
+test("zeros stand at the foot of a logarithmic axis and are marked as 0", () => {
+  const run = table("a", [-1, -1, -1, -1], {}, { variance: [1e-2, 0, 1e-3, 0], v_score: [0, 0, 0, 0] });
+  const made = traces([run], { metric: "variance", per_site: false });
+  const line = lineOf(made);
+  assert.equal(made.foot, 1e-4);
+  assert.deepEqual(line.y, [1e-2, 1e-4, 1e-3, 1e-4]);
+  assert.deepEqual(line.text, ["1.000e-2", "0", "1.000e-3", "0"]);
+  assert.deepEqual(line.marker.size, [0, 7, 0, 7]);
+  assert.equal(made.last[0].y, 0);
+  const { annotations } = figure.buildLayout([run], made, options({ metric: "variance" }), THEME, 1000);
+  assert.ok(annotations.some(({ text, y }) => text === "○ = 0" && Math.abs(y + 4) < 1e-12));
+  const zeros = traces([run], { metric: "v_score" });
+  assert.ok(lineOf(zeros).y.every((y) => y === zeros.foot && y > 0)); // an axis has no place for 0
+  assert.equal(figure.emptyText([run], ["a"], zeros, options({ metric: "v_score" })), "");
+  const linear = traces([run], { metric: "variance", per_site: false, y_log: false });
+  assert.equal(linear.foot, null);
+  assert.deepEqual(lineOf(linear).y, [1e-2, 0, 1e-3, 0]);
+});
+
+test("the distance of a run that is exact is shown as 0", () => {
+  const run = table("a", [-19, -20, -20]);
+  const made = traces([run], { metric: "error" });
+  assert.deepEqual(lineOf(made).text.slice(1), ["0", "0"]);
+  assert.equal(lineOf(made).y[2], made.foot);
+});
+
+test("an undefined value interrupts the curve, a missing one does not, an infinite one stands at the edge", () => {
+  const run = table("a", [-1, -1, -1, -1, -1, -1], {}, { r_hat: [1.5, NaN, 1.2, NaN, 1.1, Infinity] });
+  run.undefinedSpans = { r_hat: [[3, 4]] };
+  const made = traces([run], { metric: "r_hat" });
+  assert.deepEqual(lineOf(made).x, [1, 3, null, 5]);
+  assert.deepEqual(lineOf(made).y, [1.5, 1.2, null, 1.1]);
+  const mark = made.traces.find((trace) => trace.text?.includes("∞"));
+  assert.deepEqual([mark.x, mark.y], [[6], [1.5]]);
+  assert.equal(made.odd, "infinite or undefined");
+});
+
+test("a chart with nothing but infinite or undefined values says so", () => {
+  const say = (values, spans) => {
+    const run = table("a", values.map(() => -1), {}, { r_hat: values });
+    run.undefinedSpans = { r_hat: spans };
+    return figure.emptyText([run], ["a"], traces([run], { metric: "r_hat" }), options({ metric: "r_hat" }));
+  };
+  assert.equal(say([Infinity, Infinity], []), "Infinite at every step so far.");
+  assert.equal(say([NaN, NaN], [[0, 2]]), "Undefined at every step so far.");
+  assert.equal(say([NaN, NaN], []), "These runs do not report this quantity.");
 });
