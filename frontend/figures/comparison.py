@@ -62,7 +62,7 @@ def comparison(runs: Sequence[Run], slots: Mapping[str, int], scale: str = "site
         ("V-score", [text.small(r.get("v_score")) for r in runs]),
         ("Acceptance", [text.plain(r.get("acceptance"), 3) for r in runs]),
         ("R̂", [text.plain(r.get("r_hat"), 4) for r in runs]),
-        ("Infidelity", [text.small((r.get("result") or {}).get("infidelity")) for r in runs]),
+        ("Infidelity", [text.small(text.final(r).get("infidelity")) for r in runs]),
         ("Measured by", [_measured(r) for r in runs]),
         ("Training time", [text.duration(r.get("train_seconds")) for r in runs]),
         ("Steps", [f"{text.count(r.get('step'))} of {text.count(r.get('n_steps'))}" for r in runs]),

@@ -77,7 +77,7 @@ def row(run: Run, slot: int | None) -> Cells:
     config = run.get("config") or {}
     energy, error = text.per_site(run)
     v_score = text.finite(run.get("v_score"))
-    infidelity = text.finite((run.get("result") or {}).get("infidelity"))
+    infidelity = text.finite(text.final(run).get("infidelity"))
     relative = text.finite(run.get("relative_error"))
     on = slot is not None
     name = html.escape(run.get("name") or run["id"][:8])

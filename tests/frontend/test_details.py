@@ -216,7 +216,7 @@ def test_infinite_undefined_and_missing_are_told_apart() -> None:
     assert "<dt>ESS/samples</dt><dd>undefined</dd>" in words
     assert "τ" not in words
     assert "<td>∞</td>" in comparison([run(r_hat="Infinity")], {}, "site")
-    cells = rows.row(run(v_score="Infinity", energy_error="NaN"), 0, 2.0)
+    cells = rows.row(run(v_score="Infinity", energy_error="NaN"), 0)
     assert cells["v_score"] == (None, "∞")
     assert "± undefined" in cells["energy"][1]
 
@@ -233,7 +233,7 @@ def test_the_final_measurement_shows_its_own_values() -> None:
 
 def test_infidelity_has_its_place() -> None:
     assert "<dt>Infidelity</dt><dd>2.0e−1</dd>" in summary(run(), more=More(infidelity=0.2))
-    assert rows.row(run(result={"energy": -1.0, "infidelity": 1e-3}), 0, 2.0)["infidelity"] == (1e-3, "1.0e−3")
+    assert rows.row(run(result={"energy": -1.0, "infidelity": 1e-3}), 0)["infidelity"] == (1e-3, "1.0e−3")
     assert charts.TABS["distribution"][1][0].metric == "infidelity"
     assert "exact" not in charts.TABS["distribution"][1][1].title  # the network's own distribution is no ground state
 
