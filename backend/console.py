@@ -4,16 +4,18 @@ import dataclasses
 import logging
 import math
 import sys
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend import console_dmrg, provenance
 from backend.console_progress import Progress
 from backend.strict import dumps
-from nqs_core import checkpoint, driver, problem, warm_start
+from nqs_core import checkpoint, driver, health, problem, warm_start
 from nqs_core.config import RunConfig
 from nqs_core.errors import ConfigError, NQSError, TooLargeError
-from nqs_core.events import MetricsEvent, StateEvent
+from nqs_core.events import MetricsEvent, StateEvent, WarningEvent
 from nqs_core.reference import (
     FAILURES,
     Reference,
@@ -57,10 +59,12 @@ def run(config: RunConfig, out: Path | None, checkpoint_file: Path | None = None
     """
     config = config.model_copy(update={"init_from": start.origin if start else None})
     built = problem.build(config)
+    for words in problem.warnings(built):
+        sys.stderr.write(f"warning: {words}\n")
     if start:
         sys.stderr.write(f"parameters from {start.words}\n")
     known = find_reference(config)
-    result, state = _train(built, config, known, start)
+    result, state, judged = _train(built, config, known, start)
     content = {name: result.get(name) for name in RESULT}
     error = relative_error(content["energy"], known)
     content |= {
@@ -69,6 +73,7 @@ def run(config: RunConfig, out: Path | None, checkpoint_file: Path | None = None
         "reference": None if known is None else dataclasses.asdict(known),
         "relative_error": error,
         "absolute_error": absolute_error(content["energy"], known),
+        "health": judged.as_dict() if judged else None,
         "init_from": _origin(start),
         **provenance.as_fields(provenance.provenance(*provenance.PACKAGES)),
     }
@@ -96,13 +101,18 @@ def _save(path: Path, state: driver.VMCState, content: dict[str, Any]) -> None:
 
 def _train(
     built: problem.Problem, config: RunConfig, known: Reference | None, start: "Start | None"
-) -> tuple[dict[str, Any], driver.VMCState]:
+) -> tuple[dict[str, Any], driver.VMCState, health.Health | None]:
     result: dict[str, Any] = {}
+    first: MetricsEvent | None = None
+    recent: deque[MetricsEvent] = deque(maxlen=health.RECENT)
     params = warm_start.parameters(built, start.trained) if start else None
     state = driver.init(built, config.seed, params)
     with Progress(config.n_steps) as progress:
         for event, after in driver.run(built, state):
             state = after
+            if isinstance(event, MetricsEvent):
+                first = first or event
+                recent.append(event)
             if isinstance(event, MetricsEvent) and event.phase == "train":
                 energy = event.scalars["energy"]
                 error = relative_error(energy, known)
@@ -113,7 +123,29 @@ def _train(
             elif isinstance(event, StateEvent):
                 progress.phase(WORDS.get(event.phase or event.state, "working"))
                 result = event.result or result
-    return result, state
+            elif isinstance(event, WarningEvent) and event.code != health.DIVERGED:  # which the error says
+                progress.say(f"warning: {event.message}")
+    return result, state, _judge(built, result, first, recent, known, start)
+
+
+def _judge(
+    built: problem.Problem,
+    result: dict[str, Any],
+    first: MetricsEvent | None,
+    recent: Sequence[MetricsEvent],
+    known: Reference | None,
+    start: "Start | None",
+) -> health.Health | None:
+    record = health.Record(
+        result=result,
+        first=first.scalars if first and first.phase == "train" else None,
+        recent=[event.scalars for event in recent if event.phase == recent[-1].phase],
+        reference=None if known is None else dataclasses.asdict(known),
+        spectrum=built.spectrum,
+        restricted=built.sector.sz is not None,
+        warm=start is not None,
+    )
+    return health.judge(record.facts())
 
 
 def find_reference(config: RunConfig) -> Reference | None:
@@ -221,6 +253,10 @@ def summary(content: dict[str, Any]) -> str:
         lines.append(f"relative error   {error:.2e}")
     elif content["absolute_error"] is not None:
         lines.append(f"absolute error   {content['absolute_error']:.2e} (E0 = 0: a relative one is undefined)")
+    judged = content["health"]
+    if judged and judged["level"] != "good":
+        reasons = (f"{'':<17}{reason['text']}" for reason in judged["reasons"])
+        lines += [f"judgement        {judged['level']}:", *reasons]
     compiling, training, measuring = (content[f"{name}_seconds"] for name in ("compile", "train", "measure"))
     besides = f"{compiling:.1f} s of compiling, {measuring:.1f} s of measuring"
     steps = f"{content['n_steps']} steps in {training:.1f} s; {besides}"

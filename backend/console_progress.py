@@ -27,6 +27,10 @@ class Progress(tqdm):
         if time.monotonic() - self._said >= LINE_SECONDS:
             self._say(f"step {step} of {self.total}: {text}")
 
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar in a terminal."""
+        self._say(text) if self.disable else self.write(text, file=sys.stderr)
+
     def _say(self, text: str) -> None:
         if self.disable:
             sys.stderr.write(text + "\n")

@@ -54,6 +54,7 @@ def _document(run: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, An
         "run": {name: run[name] for name in ABOUT},
         "config": run["config"],
         "reference": run["reference"],
+        "health": run["health"],
         "result": run["result"],
         "metrics": [{"step": step, **scalars} for step, scalars in current_rows(events).items()],
         "measure": _batches(events),

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from backend import private, problems, references, store
+from backend import judging, private, problems, references, store
 from backend.feed import Hub
 from backend.guard import Guard, cookie_name, is_loopback
 from backend.patience import PatientProtocol
@@ -70,6 +70,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         await asyncio.to_thread(references.start, engine)
         await asyncio.to_thread(store.lead_all, engine)
+        await asyncio.to_thread(judging.start, engine)
     except (store.DamagedError, store.DiskFullError) as error:  # what can be read is shown, and runs can be deleted
         log.error("%s", error)
     boot = uuid.uuid4().hex

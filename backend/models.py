@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from nqs_core.events import reals
 
-SCHEMA_VERSION = "0004"  # newest file in migrations/versions; a test compares the two
+SCHEMA_VERSION = "0005"  # newest file in migrations/versions; a test compares the two
 
 KINDS = ("vmc", "dmrg", "exact", "measure")  # measure: more samples of the run `parent`
 STATES = ("queued", "starting", "running", "stopped", "done", "failed")
@@ -115,6 +115,8 @@ runs = sa.Table(
     sa.Column("n_sites", sa.Integer),
     sa.Column("n_steps", sa.Integer, nullable=False),
     sa.Column("work", JSON),  # operations of a step by kind, as it was planned
+    sa.Column("spectrum", JSON),  # lower and upper bound of every energy
+    sa.Column("health", JSON),  # as `nqs_core.health` judges what is in the other columns
     sa.Column("reference", JSON),
     sa.Column("reference_energy", sa.Double),  # only where a relative error may be stated: exact or an estimate
     sa.Column("state", sa.String(16), nullable=False),

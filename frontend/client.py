@@ -68,6 +68,7 @@ class Run(TypedDict, total=False):
     system_key: str | None
     system_sector: str | None
     verdict: dict[str, str] | None
+    health: dict[str, Any] | None
     measurements: list[dict[str, Any]]
 
 

@@ -48,6 +48,8 @@ STATES = {
     "stopped": "#7a6a94",
     "done": "#1f6fc4",
     "failed": "#c8342b",
+    "doubtful": "#a87900",
+    "impossible": "#c8342b",
 }
 
 CHIP_CSS = (

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
 
 from nqs_core import estimators, measurement, statistics
-from nqs_core.errors import ConfigError, DivergedError
+from nqs_core.divergence import Guard
+from nqs_core.errors import ConfigError
 from nqs_core.events import Event, MetricsEvent, SnapshotEvent, StateEvent
 from nqs_core.measurement import Measured
 from nqs_core.operators import compile
@@ -161,7 +162,7 @@ def step(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
     )
     window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
     scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window, info)
-    scalars |= info.scalars | report.scalars
+    scalars |= info.scalars | report.scalars | {"distinct": measurement.distinct(samples)}
     state = state._replace(
         step=state.step + 1, key=key, params=params, sampler=sampler, optimizer=optimizer, window=window
     )
@@ -183,6 +184,7 @@ def _measure_energy(problem: Problem, state: VMCState) -> tuple[VMCState, Metric
     window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
     measured = measurement.add(state.measured, e_loc, samples.log_weight, info)
     scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window, info) | info.scalars
+    scalars["distinct"] = measurement.distinct(samples)
     return state._replace(key=key, sampler=sampler, measured=measured, window=window), Metrics(scalars, samples)
 
 
@@ -192,12 +194,13 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
     The caller stops by not asking for more; from any yielded state the run continues bit for bit.
 
     Raises:
-        DivergedError: the energy became NaN or infinite.
+        DivergedError: the energy became NaN or infinite, or no state of the system has it, for several steps.
     """
     assert problem.config is not None
+    guard = Guard(problem)
     yield StateEvent(phase="compiling", step=int(state.step)), state
     if int(state.phase) == TRAIN:
-        for event, trained in _train(problem, state, problem.config.n_steps):
+        for event, trained in _train(problem, state, problem.config.n_steps, guard):
             state = trained
             yield event, state
         # Chains keep their place; what they remember of earlier parameters does not count.
@@ -205,10 +208,12 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
     yield StateEvent(phase="measure", step=int(state.step)), state
     n_batches = state.measured.energies.shape[0]
     while int(state.measured.n_batches) < n_batches:
+        before = state
         with Stopwatch() as watch:
             state, metrics = measure(problem, state)
             scalars = _to_host(metrics.scalars, problem)
-        _refuse_divergence(scalars["energy"], int(state.step))  # the last update is first seen here
+        for warning in guard.look(scalars, int(state.step)):  # the last update is first seen here
+            yield warning, before
         state = _after(state, watch, "measure")
         done = int(state.measured.n_batches)
         scalars |= times(state) | {"step_seconds": watch.working}
@@ -223,7 +228,7 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
     yield StateEvent(state="done", step=int(state.step), result=result), state
 
 
-def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Event, VMCState]]:
+def _train(problem: Problem, state: VMCState, n_steps: int, guard: Guard) -> Iterator[tuple[Event, VMCState]]:
     last_snapshot = -np.inf
     compiling = True
     assert problem.config is not None
@@ -238,7 +243,8 @@ def _train(problem: Problem, state: VMCState, n_steps: int) -> Iterator[tuple[Ev
         if compiling:
             yield StateEvent(phase="train", step=k - 1), before
             compiling = False
-        _refuse_divergence(scalars["energy"], k)
+        for warning in guard.look(scalars, k):
+            yield warning, before
         with Stopwatch() as watch:
             looked, arrays = _look(problem, before.params, state, metrics.samples, scalars)
         state = _after(state, watch, "measure")
@@ -274,14 +280,6 @@ def _after(state: VMCState, watch: Stopwatch, spent_on: Literal["train", "measur
     before = state.seconds
     spent = {"compile": before.compile + watch.compiling, spent_on: getattr(before, spent_on) + watch.working}
     return state._replace(seconds=before._replace(**spent))
-
-
-def _refuse_divergence(energy: float, step: int) -> None:
-    if not np.isfinite(energy):
-        raise DivergedError(
-            f"the energy became {energy} at step {step}; a smaller learning rate, a smaller "
-            "max_fs_step or a larger diag_shift keeps the steps short"
-        )
 
 
 def _to_host(scalars: dict[str, Float[Array, ""]], problem: Problem) -> dict[str, float]:

@@ -99,6 +99,14 @@ def _r_hats(chains: Float[np.ndarray, "n_chains n_draws"]) -> dict[str, float]:
     return {name: both[name](chains) for name in _r_hat_names(len(chains))}
 
 
+def distinct(samples: Samples) -> Float[Array, ""]:
+    """How many different configurations a batch holds; by a hash, so that two may rarely count as one."""
+    flat = samples.sigma.reshape(-1, samples.sigma.shape[-1])
+    words = np.random.default_rng(0).integers(0, 2**32, flat.shape[1], np.uint32)
+    ordered = jnp.sort(jnp.sum(jnp.where(flat > 0, words[None, :], np.uint32(0)), axis=1, dtype=jnp.uint32))
+    return 1.0 + jnp.count_nonzero(jnp.diff(ordered)).astype(jnp.float64)
+
+
 @jax.jit
 def group_means(problem: Problem, params: Params, samples: Samples) -> dict[str, Float[Array, "n_groups ..."]]:
     """Every observable's mean over the draws of each group of chains."""

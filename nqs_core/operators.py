@@ -207,6 +207,26 @@ def masks(terms: Sequence[Terms], n_sites: int) -> list[Masks]:
     return out
 
 
+def spectrum(terms: Sequence[Terms]) -> tuple[float, float]:
+    """Bounds of every eigenvalue: tr H / 2^N ∓ Σ |c|; a Pauli string has the eigenvalues ±1 and no trace."""
+    radius = sum(float(np.sum(_sizes(term))) for term in terms)
+    return -radius, radius
+
+
+def flip_energy(terms: Sequence[Terms], n_sites: int) -> float:
+    """What turning one spin costs at most: twice the largest sum of |c| of the strings on a site."""
+    sums = np.zeros(n_sites)
+    for term in terms:
+        for column in np.asarray(term.sites, np.int64).reshape(-1, len(term.operators)).T:
+            np.add.at(sums, column, _sizes(term))
+    return 2 * float(np.max(sums, initial=0.0))
+
+
+def _sizes(term: Terms) -> np.ndarray:
+    n_strings = np.asarray(term.sites).size // len(term.operators)
+    return np.broadcast_to(np.abs(np.asarray(term.coefficient)), (n_strings,))
+
+
 def is_invariant(terms: Sequence[Terms], permutation: Int32[np.ndarray, " n_sites"]) -> bool:
     """Whether Σ terms stays the same when site permutation[i] is called i; concrete coefficients, any size."""
     codes, c = table(terms), coefficients(terms)

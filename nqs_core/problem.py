@@ -18,7 +18,7 @@ from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
 from nqs_core.jacobian import bytes_of
 from nqs_core.lattices import LATTICES, Lattice, momenta, symmetry
 from nqs_core.observables import OBSERVABLES, Observable
-from nqs_core.operators import is_flip_invariant, is_invariant
+from nqs_core.operators import flip_energy, is_flip_invariant, is_invariant, spectrum
 from nqs_core.optimizers import OPTIMIZERS, Optimizer
 from nqs_core.samplers import SAMPLERS, Sampler
 from nqs_core.sector import Sector
@@ -41,6 +41,11 @@ class Problem:
     def n_sites(self) -> int:
         """Number of spins."""
         return self.hamiltonian.lattice.n_sites
+
+    @property
+    def spectrum(self) -> tuple[float, float]:
+        """Bounds of every energy; for concrete couplings."""
+        return spectrum(self.hamiltonian.terms())
 
     @property
     def sector(self) -> Sector:
@@ -223,7 +228,7 @@ def warnings(problem: Problem) -> list[str]:
                 "basis: the ground state may change sign and be out of reach. Use a complex ansatz, or the Marshall "
                 "rotation on a bipartite lattice."
             )
-    return out
+    return out + problem.optimizer.doubts(flip_energy(problem.hamiltonian.terms(), problem.n_sites))
 
 
 def _observable(name: str, hamiltonian: Hamiltonian, sector: Sector) -> Observable:

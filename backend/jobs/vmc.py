@@ -27,7 +27,7 @@ class Drive(Protocol):
     """What runs: the core's driver; tests bring smaller ones."""
 
     def build(self, config: dict[str, Any], memory_bytes: int | None) -> Any:
-        """The problem of a configuration; has `n_sites`."""
+        """The problem of a configuration; has `n_sites` and `spectrum`."""
         ...
 
     def init(self, problem: Any, seed: int) -> Any:
@@ -98,7 +98,7 @@ def steps(task: Task, drive: Drive) -> Steps:
     built = drive.build(task.config, task.settings.memory_bytes or None)
     device = jax.devices()[0].device_kind
     meta = {"config": task.config, "device": device, "versions": versions(*PACKAGES)}
-    sink.set(device=device, versions=provenance(*PACKAGES), n_sites=built.n_sites)
+    sink.set(device=device, versions=provenance(*PACKAGES), n_sites=built.n_sites, spectrum=list(built.spectrum))
     start = _resume(drive.init(built, task.config.get("seed", 0)), task, meta)
     saver = Saver(sink, task.checkpoints, meta, task.settings.checkpoint_seconds)
     for event, state in drive.run(built, start):

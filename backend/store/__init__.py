@@ -3,6 +3,7 @@
 from backend.store.connect import Engine, SchemaError, check, migrate, open_engine, reading
 from backend.store.control import claim_attempt, claim_next, finish, lost, request_resume, request_stop, work
 from backend.store.failures import DamagedError, DiskFullError
+from backend.store.judging import judge_all, unjudged
 from backend.store.leading import lead_all
 from backend.store.reads import checkpoint_hashes, read_events
 from backend.store.related import (
@@ -50,6 +51,7 @@ __all__ = [
     "existing",
     "finish",
     "get_run",
+    "judge_all",
     "lead_all",
     "leave",
     "list_runs",
@@ -68,6 +70,7 @@ __all__ = [
     "started_from",
     "submit",
     "systems",
+    "unjudged",
     "update_run",
     "without_system",
     "work",

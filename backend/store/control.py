@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from backend.models import ACTIVE, TIMES, attempts, runs
 from backend.store.connect import reading
+from backend.store.judging import rejudge
 from backend.store.leading import headline, lead
 from backend.store.runs import StateError, UnknownRunError, emit
 
@@ -227,6 +228,7 @@ def _end(
         emit(connection, run_id, "state", payload, step=step)
         if state != "queued":
             lead(connection, run_id)
+        rejudge(connection, run_id)
         mine = (attempts.c.run_id == run_id, attempts.c.attempt == row.attempt)
         connection.execute(sa.update(attempts).where(*mine).values(ended=now, exit=exit_reason[:500]))
         return True

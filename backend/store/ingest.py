@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from backend.models import ACTIVE, METRICS, TIMES, attempts, checkpoints, events, metrics, runs, snapshots
 from backend.store.connect import reading
+from backend.store.judging import rejudge
 
 Record = dict[str, Any]
 _HEAD = ("kind", "step", "t")
@@ -62,6 +63,8 @@ def flush(engine: Engine, owner: Owner, acked: int, records: Sequence[Record], v
         ).first()
         if row is not None:
             _write(connection, owner.run_id, owner.attempt, records, row.last_seq - numbered)
+            if any(record["kind"] in ("metrics", "warning") for record in records):
+                rejudge(connection, owner.run_id)
             return Flushed(len(records), True, row.desired)
         # Either fenced out, or the answer to an earlier COMMIT was lost although it succeeded.
         now = connection.execute(sa.select(runs.c.acked, runs.c.desired).where(owner.condition())).first()

@@ -13,11 +13,12 @@ from sqlalchemy import Connection, Engine
 
 from backend.models import ACTIVE, attempts, checkpoints, events, metrics, reference_series, runs, snapshots
 from backend.store.connect import reading
+from backend.store.judging import rejudge
 from backend.store.leading import lead
 from backend.store.runs import StateError, UnknownRunError, comparable, emit
 
 DATA_TABLES = (metrics, snapshots, events, checkpoints, attempts)
-_CHILD = ("id", "state", "n_samples", "created", "result")
+_CHILD = ("id", "state", "n_samples", "created", "result", "health")
 _ALIKE = ("id", "kind", "config", "system_sector", "reference")
 
 
@@ -82,6 +83,7 @@ def set_reference(
             known = connection.execute(sa.select(runs.c.id, runs.c.reference).where(runs.c.id == run_id)).first()
             if known is not None and known.reference != given:
                 emit(connection, run_id, "log", {"message": _said(given)}, **values)
+                rejudge(connection, run_id)
                 changed.append(run_id)
     return changed
 

@@ -22,7 +22,7 @@ COLUMNS = (
     "n_sites", "variance", "v_score", "acceptance", "r_hat", "ess", "jsd", "n_samples", "attempt", "pid", "host",
     "device", "tags", "archived", "notes", "config", "reference", "result", "error", "warnings", "created", "started",
     "ended", "step_seconds", "last_seq", "cloned_from", "kind", "parent", "system_key", "system_sector",
-    "checkpoint_step", "leading", "versions", *TIMES,
+    "checkpoint_step", "leading", "health", "versions", *TIMES,
 )  # fmt: skip
 _ABSOLUTE = sa.case(
     (runs.c.energy == math.nan, sa.null()),  # SQLite takes a text for 0
@@ -34,6 +34,7 @@ _ETA = sa.case(
     (sa.and_(runs.c.state.in_(ACTIVE), runs.c.step >= PACED), runs.c.step_seconds * (runs.c.n_steps - runs.c.step)),
     else_=sa.null(),
 )
+_IMPOSSIBLE = sa.case((runs.c.health["level"].as_string() == "impossible", 1), else_=0)
 SORTS: dict[str, Any] = {
     name: runs.c[name]
     for name in ("name", "state", "step", "n_steps", "energy", "energy_per_site", "energy_error", "variance",
@@ -217,8 +218,8 @@ def list_runs(
 ) -> tuple[list[dict[str, Any]], int]:
     """A page of runs and the number of all that match. `sort` is a name in SORTS, with a leading '-' for descending.
 
-    `kind` is one of `models.KINDS`, several with commas between them, or "any". Results are left out, since they hold
-    maps and lists come often: `results` has them.
+    Runs whose energy is impossible come last in every such order. `kind` is one of `models.KINDS`, several with commas
+    between them, or "any". Results are left out, since they hold maps and lists come often: `results` has them.
 
     Raises:
         ValueError: `sort` is not a known name.
@@ -237,7 +238,8 @@ def list_runs(
     if key not in SORTS:
         raise ValueError(f"cannot sort by {key[:40]!r}; choose one of {', '.join(SORTS)}")
     order = sa.desc(SORTS[key]) if descending else sa.asc(SORTS[key])
-    query = _LISTED.where(*where).order_by(order.nulls_last(), runs.c.created.desc(), runs.c.id)
+    last = [_IMPOSSIBLE] if sort else []  # else they stay where people saw them begin
+    query = _LISTED.where(*where).order_by(*last, order.nulls_last(), runs.c.created.desc(), runs.c.id)
     with reading(engine) as connection:
         total = connection.execute(sa.select(sa.func.count()).select_from(runs).where(*where)).scalar_one()
         rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from frontend.client import Run
-from frontend.figures import details, text
+from frontend.figures import details, judgement, text
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -66,6 +66,7 @@ def comparison(runs: Sequence[Run], slots: Mapping[str, int], scale: str = "site
         ("Measured by", [_measured(r) for r in runs]),
         ("Training time", [text.duration(r.get("train_seconds")) for r in runs]),
         ("Steps", [f"{text.count(r.get('step'))} of {text.count(r.get('n_steps'))}" for r in runs]),
+        ("Judgement", [judgement.cell(r) for r in runs]),
         ("State", [details.esc(details.phase_words(r)) for r in runs]),
     ]
     body = "".join(f"<tr><td>{k}</td>{''.join(f'<td>{v}</td>' for v in vs)}</tr>" for k, vs in lines)

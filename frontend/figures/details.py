@@ -8,7 +8,7 @@ from typing import Any
 
 from frontend import theme
 from frontend.client import Run
-from frontend.figures import text
+from frontend.figures import judgement, text
 from frontend.figures.measured import measured, observables, source
 from nqs_core.events import real
 
@@ -47,7 +47,8 @@ summary{cursor:pointer}
 )
 
 TABLE_CSS = (
-    theme.DOT_CSS
+    theme.CHIP_CSS
+    + theme.DOT_CSS
     + """
 :host{font-size:13px;color:var(--panel-on-surface-color);overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
@@ -57,6 +58,7 @@ th,td{text-align:left;padding:6px 18px 6px 0;white-space:nowrap;vertical-align:t
 th{font-weight:600;font-size:12px}
 td:first-child{color:color-mix(in srgb,var(--panel-on-surface-color) 72%,transparent)}
 .num{text-align:right}
+.why{margin-top:4px;max-width:280px;white-space:normal}
 p{margin:6px 0;color:color-mix(in srgb,var(--panel-on-surface-color) 72%,transparent)}
 """  # noqa: E501
 )
@@ -247,9 +249,11 @@ def summary(run: Run, scale: str = "site", more: More | None = None) -> str:
     config, more = run.get("config") or {}, more or More()
     parts = [text.component(config, f) for f in ("ansatz", "sampler", "optimizer")]
     what = f"<div class='line quiet'>{esc(text.model(config))} · {esc(' · '.join(parts))}</div>"
-    notes = "".join(f"<div class='note warning'>{esc(w)}</div>" for w in more.warnings)
-    if run.get("error"):
+    said = judgement.texts(run)
+    notes = "".join(f"<div class='note warning'>{esc(w)}</div>" for w in more.warnings if w not in said)
+    if run.get("error") and run.get("error") not in said:
         notes += f"<div class='note error'>{esc(run.get('error'))}</div>"
     what += _start(config.get("init_from"), more.origin)
     head = what + _headline(run, scale) + _against(run, scale, more.nearest)
-    return head + _red_flag(run) + _progress(run) + notes + _numbers(run, scale, more) + measured(run, scale)
+    head += judgement.note(run) + _red_flag(run) + _progress(run) + notes
+    return head + _numbers(run, scale, more) + measured(run, scale)

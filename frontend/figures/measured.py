@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from frontend.client import Run
-from frontend.figures import text
+from frontend.figures import judgement, text
 from nqs_core.events import real
 
 
@@ -46,6 +46,7 @@ def measured(run: Run, scale: str) -> str:
             shown = (
                 f"<b>{text.with_error(energy / n, None if error is None else error / n)}</b> {text.energy_unit(scale)}"
             )
+        shown += judgement.chip(entry)
         samples = result.get("n_samples_final") or entry.get("n_samples")
         which = " in the run" if entry.get("own") else ", which leads" if entry.get("id") == leading else ""
         lines.append(f"<dt>{text.count(samples)} samples{which}</dt><dd>{shown}</dd>{_more(result)}{_failure(entry)}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from frontend.client import Run
-from frontend.figures import text
+from frontend.figures import judgement, text
 from nqs_core import words
 
 
@@ -35,6 +35,7 @@ COLUMNS = {
     "started": Column("Started", "wide"),
 }
 AT_FIRST = tuple(key for key in COLUMNS if key not in ("sampler", "v_score", "infidelity"))
+JUDGEMENT = "judgement"  # a cell that is no column: what an order needs beyond its own
 Value = float | str | None
 Cells = dict[str, tuple[Value, str]]
 
@@ -97,7 +98,7 @@ def row(run: Run, slot: int | None) -> Cells:
     return {
         "shown": (float(on), box),
         "name": (run.get("name") or "", name + mark),
-        "state": (run.get("state") or "", _chip(run.get("state") or "")),
+        "state": (run.get("state") or "", _chip(run.get("state") or "") + judgement.chip(run)),
         "progress": _progress(run),
         "energy": (energy, text.with_error(energy, error)),
         "relative": (relative, _relative(run)),
@@ -110,6 +111,7 @@ def row(run: Run, slot: int | None) -> Cells:
         "infidelity": (infidelity, text.small(infidelity)),
         "tags": (", ".join(tags), "".join(f"<span class='tag'>{html.escape(t)}</span>" for t in tags)),
         "started": _started(run),
+        JUDGEMENT: (judgement.found(run)[0], ""),
     }
 
 
@@ -127,19 +129,27 @@ def head(shown: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def ordered(found: Iterable[tuple[str, Cells]], sort: str) -> list[tuple[str, Cells]]:
-    """Sorted by a column, "-column" for falling order; what has no value comes last, and "" changes nothing."""
+    """Sorted by a column, "-column" for falling order; "" changes nothing.
+
+    What has no value comes last, and after it the runs whose energy is impossible.
+    """
     pairs = list(found)
     key = sort.removeprefix("-")
     if key not in COLUMNS:
         return pairs
-    known = [pair for pair in pairs if pair[1][key][0] not in (None, "")]
-    rest = [pair for pair in pairs if pair[1][key][0] in (None, "")]
+    wrong = [pair for pair in pairs if pair[1][JUDGEMENT][0] == "impossible"]
+    right = [pair for pair in pairs if pair[1][JUDGEMENT][0] != "impossible"]
 
     def by(pair: tuple[str, Cells]) -> Any:
         value = pair[1][key][0]
         return value.casefold() if isinstance(value, str) else value
 
-    return sorted(known, key=by, reverse=sort.startswith("-")) + rest
+    out: list[tuple[str, Cells]] = []
+    for part in (right, wrong):
+        known = [pair for pair in part if pair[1][key][0] not in (None, "")]
+        out += sorted(known, key=by, reverse=sort.startswith("-"))
+        out += [pair for pair in part if pair[1][key][0] in (None, "")]
+    return out
 
 
 def matches(run: Run, *, search: str, states: Sequence[str], tag: str, archived: bool) -> bool:

@@ -14,6 +14,8 @@ from nqs_core.optimizers.base import BACKWARD, Batch, Optimizer, OptInfo, gradie
 from nqs_core.registry import component, context, param
 from nqs_core.types import Coupling, Params, Shapes
 
+MAX_STEP = 0.1  # networks begin with parameters of this size
+
 
 @component
 class Adam(Optimizer):
@@ -26,6 +28,14 @@ class Adam(Optimizer):
     beta1: Coupling = param(0.9, ge=0, lt=1, title="β₁", help="Memory of the running mean of the force.")
     beta2: Coupling = param(0.999, ge=0, lt=1, title="β₂", help="Memory of the running mean of its square.")
     n_steps: Coupling = context(1.0)
+
+    def doubts(self, flip_energy: float) -> list[str]:
+        if self.learning_rate <= MAX_STEP:
+            return []
+        return [
+            f"learning_rate = {float(self.learning_rate):g} moves every parameter by that much in every step, whatever "
+            f"the system, which is as much as the parameters themselves. Up to {MAX_STEP:g} is safe."
+        ]
 
     def init(self, params: Params) -> Any:
         return self._rule().init(params)

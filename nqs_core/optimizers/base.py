@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,11 @@ class Optimizer(ABC):
     """Turns a batch into new parameters; `@component`. `n_steps` is filled by `build` for schedules, and traced."""
 
     n_steps: Coupling
+    remedy: ClassVar[str] = "a smaller learning_rate keeps the steps short"  # what to change after a divergence
+
+    def doubts(self, flip_energy: float) -> list[str]:
+        """Why its parameters are probably not meant for a system in which turning one spin costs `flip_energy`."""
+        return []
 
     @abstractmethod
     def init(self, params: Params) -> OptState:
@@ -65,6 +70,17 @@ class Optimizer(ABC):
     @abstractmethod
     def describe(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> str:
         """How the update gets its derivatives, in words; `params` may be shapes."""
+
+
+def unstable(learning_rate: float, flip_energy: float) -> list[str]:
+    """Of θ ← θ - η S⁻¹ F or θ - η F: a mode of energy ω gets the factor 1 - η ω, which grows where η ω > 2."""
+    if learning_rate * flip_energy <= 2:
+        return []
+    return [
+        f"learning_rate = {learning_rate:g} is large for this system: turning a spin takes up to {flip_energy:.3g}, "
+        f"and steps overshoot where the rate times that exceeds 2 (here {learning_rate * flip_energy:.3g}). Up to "
+        f"{2 / flip_energy:.2g} is safe."
+    ]
 
 
 def gradient_effort(ansatz: Ansatz, n_samples: int) -> Effort:

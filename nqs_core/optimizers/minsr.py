@@ -1,6 +1,7 @@
 """Stochastic reconfiguration in the space of samples."""
 
 from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from nqs_core.jacobian import (
     log_derivative_sum,
     neural_tangent_kernel,
 )
-from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, gradient_effort, normalised_weights
+from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, gradient_effort, normalised_weights, unstable
 from nqs_core.registry import component, context, param
 from nqs_core.types import Coupling, Params, Shapes
 
@@ -37,6 +38,12 @@ class MinSR(Optimizer):
         0.1, gt=0, le=10, title="Largest Fubini-Study step", help="Bound on the distance between successive states."
     )
     n_steps: Coupling = context(1.0)
+    remedy: ClassVar[str] = (
+        "a smaller learning_rate, a smaller max_fs_step or a larger diag_shift keeps the steps short"
+    )
+
+    def doubts(self, flip_energy: float) -> list[str]:
+        return unstable(float(self.learning_rate), flip_energy)
 
     def init(self, params: Params) -> None:
         return None

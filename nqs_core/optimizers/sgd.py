@@ -1,6 +1,6 @@
 """Stochastic gradient descent."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 from nqs_core.ansatze.base import Ansatz
 from nqs_core.ansatze.operations import Effort
 from nqs_core.jacobian import bytes_of, force
-from nqs_core.optimizers.base import BACKWARD, Batch, Optimizer, OptInfo, gradient_effort, normalised_weights
+from nqs_core.optimizers.base import BACKWARD, Batch, Optimizer, OptInfo, gradient_effort, normalised_weights, unstable
 from nqs_core.registry import component, context, param
 from nqs_core.types import Coupling, Params, Shapes
 
@@ -25,6 +25,10 @@ class SGD(Optimizer):
     learning_rate: Coupling = param(0.02, gt=0, le=10, title="Learning rate η", help="Step size.", unit="1/J")
     max_norm: Coupling = param(1.0, gt=0, le=1e6, title="Largest norm", help="The force is scaled down to this norm.")
     n_steps: Coupling = context(1.0)
+    remedy: ClassVar[str] = "a smaller learning_rate or a smaller max_norm keeps the steps short"
+
+    def doubts(self, flip_energy: float) -> list[str]:
+        return unstable(float(self.learning_rate), flip_energy)
 
     def init(self, params: Params) -> None:
         return None

@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from nqs_core.health import BELOW_ERRORS, ROUNDING
+
 Bound = Literal["exact", "estimate", "upper"]
 ABOVE_EXACT = "above the exact energy"  # how an upper bound's uncertainty begins where the truth is known
-ROUNDING = 2.0**-23  # relative; energies are sums in single precision
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def verdict(energy: float, error: float, reference: Reference) -> Verdict:
     # How far an upper bound may lie above the truth does not blur the bound itself.
     one_sided = reference.uncertainty_kind.startswith(("one-sided", ABOVE_EXACT))
     blur = 0.0 if one_sided else reference.uncertainty or 0.0
-    margin = 3 * math.hypot(error, blur, ROUNDING * reference.energy)
+    margin = BELOW_ERRORS * math.hypot(error, blur, ROUNDING * reference.energy)
     if reference.bound == "upper":
         if difference < -margin:
             return Verdict("beaten", None, f"below the best known upper bound by {-difference:.3g}: an improvement")

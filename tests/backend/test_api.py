@@ -204,7 +204,7 @@ def test_a_run_is_stored_with_every_default_and_its_reference(api: httpx.Client)
     assert run["reference"]["bound"] == "exact"
     for name in (
         "id", "phase", "step", "n_steps", "energy", "energy_error", "relative_error", "attempt", "pid", "tags",
-        "archived", "verdict",
+        "archived", "verdict", "health",
     ):  # fmt: skip
         assert name in run
 

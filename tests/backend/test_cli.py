@@ -70,9 +70,30 @@ def test_a_run_from_a_terminal(tiny: Path, tmp_path: Path) -> None:
     assert result["n_steps"] == 3
     assert result["n_samples_final"] >= 64
     assert result["acceptance"] is None
+    assert result["health"]["level"] == "doubtful"  # three steps and 64 samples are few
+    assert "judgement        doubtful" in done.stdout
+    for reason in result["health"]["reasons"]:
+        assert reason["text"] in done.stdout
     assert {"energy", "method", "source", "uncertainty"} <= set(result["reference"])
     exact = result["reference"]["energy"]
     assert result["relative_error"] == pytest.approx((result["energy"] - exact) / abs(exact))
+
+
+def test_every_warning_of_the_card_is_said_by_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A positive network that cannot have the signs, and a rate out of scale, which freezes it."""
+    path = tmp_path / "bold.json"
+    sgd = {"name": "sgd", "params": {"learning_rate": 10.0, "max_norm": 1e6}}
+    bold = TINY | {"hamiltonian": {"name": "tfim", "params": {"h": -1.0}}, "optimizer": sgd, "n_steps": 10}
+    path.write_text(json.dumps(bold))
+    assert main(["card", str(path), "--json"]) == 0
+    warnings = json.loads(capsys.readouterr().out)["warnings"]
+    assert len(warnings) == 2
+    assert main(["run", str(path)]) == 0
+    out, said = capsys.readouterr()
+    assert all(f"warning: {words}" in said for words in warnings)
+    assert "judgement        doubtful:" in out
+    assert "every sample is the same configuration" in out
+    assert "above the exact reference" in out
 
 
 def test_the_lowest_energies(tiny: Path, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_the_feed_tells_a_gap_from_what_is_undefined(feeder: Feeder) -> None:
 
 
 def test_the_terminal_tells_them_apart() -> None:
-    unknown = dict.fromkeys(("reference", "relative_error", "absolute_error"))
+    unknown = dict.fromkeys(("reference", "relative_error", "absolute_error", "health"))
     content = dict.fromkeys(console.RESULT, 1.0) | unknown
     odd = {"energy_error": math.nan, "r_hat": math.inf, "acceptance": None, "v_score": math.nan}
     words = console.summary(content | odd)

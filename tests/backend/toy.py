@@ -31,6 +31,7 @@ class Toy:
     pause: float = 0.0
     fail: tuple[tuple[int, str], ...] = ()
     n_sites: int = 4
+    spectrum: tuple[float, float] = (-1000.0, 1000.0)
 
 
 class Drive:

@@ -276,3 +276,47 @@ def test_later_measurements_stand_in_the_details() -> None:
     assert "Rényi-2 entropy (nat)</dt><dd>0.500(10)" in words
     assert "chip-running" in words
     assert "Measured again" not in summary(RUN)
+
+
+WRONG = {"level": "impossible", "reasons": [{"code": "outside", "text": "no state has the energy -30: <b>"}]}
+ODD = {"level": "doubtful", "reasons": [{"code": "r_hat", "text": "the chains disagree: R-hat is 1.3, above 1.1"}]}
+
+
+def test_a_judgement_stands_in_the_table_the_details_and_the_comparison() -> None:
+    good = run(health={"level": "good", "reasons": []})
+    for found, word in ((run(health=WRONG), "impossible"), (run(health=ODD), "doubtful")):
+        cell = rows.row(found, 0, 2.0)["state"][1]
+        assert f"chip-{word}" in cell
+        assert ("No state has the energy −30: &lt;b&gt;." if word == "impossible" else "The chains disagree") in cell
+        assert f"The energy is {word}." in summary(found)
+        table = comparison([found, good], {})
+        assert f"chip-{word}" in table
+        assert "<td>good</td>" in table
+        assert table.count("class='why'") == 1
+    for quiet in (good, run(health=None), run()):
+        assert "class='note" not in summary(quiet)
+        assert "impossible" not in summary(quiet) + rows.row(quiet, 0, 2.0)["state"][1]
+        assert "doubtful" not in summary(quiet) + rows.row(quiet, 0, 2.0)["state"][1]
+
+
+def test_impossible_runs_come_last_in_every_order() -> None:
+    found = [
+        (e, rows.row(run(id=e, energy=x, name=e, health=h), 0, 2.0))
+        for e, x, h in (("a", -30.0, WRONG), ("b", -2.0, None), ("c", -2.1, ODD), ("d", None, None))
+    ]
+    for sort, order in (("energy", "cbda"), ("-energy", "bcda"), ("name", "bcda"), ("-name", "dcba"), ("", "abcd")):
+        assert "".join(ident for ident, _ in rows.ordered(found, sort)) == order
+
+
+def test_what_ended_a_run_is_said_once() -> None:
+    words = "the energy became nan at step 3; a smaller learning_rate keeps the steps short"
+    health = {"level": "impossible", "reasons": [{"code": "diverged", "text": words}]}
+    shown = summary(run(state="failed", error=words, health=health), "site", More(warnings=(words, "something else")))
+    assert shown.count("became nan") == 1
+    assert "something else" in shown
+
+
+def test_a_measurement_has_a_judgement_of_its_own() -> None:
+    again = {"id": "m", "state": "done", "result": {"energy": -2.0, "energy_error": 0.1}, "health": ODD}
+    assert "chip-doubtful" in summary(run(measurements=[again]))
+    assert "chip-doubtful" not in summary(run(measurements=[again | {"health": None}]))
