@@ -119,7 +119,8 @@ def delete_run(engine: Engine, run_id: str, folder: Path | None) -> None:
             connection.execute(sa.delete(table).where(table.c.run_id.in_(gone)))
         connection.execute(sa.delete(runs).where(runs.c.id.in_(gone)))
         if parent is not None:
-            lead(connection, parent)  # it may have been this one that spoke for the run
+            lead(connection, parent)
+            rejudge(connection, parent)  # it may have been this one that spoke for the run
     if folder is not None:
         _remove(folder, gone)
 

@@ -285,7 +285,7 @@ ODD = {"level": "doubtful", "reasons": [{"code": "r_hat", "text": "the chains di
 def test_a_judgement_stands_in_the_table_the_details_and_the_comparison() -> None:
     good = run(health={"level": "good", "reasons": []})
     for found, word in ((run(health=WRONG), "impossible"), (run(health=ODD), "doubtful")):
-        cell = rows.row(found, 0, 2.0)["state"][1]
+        cell = rows.row(found, 0)["state"][1]
         assert f"chip-{word}" in cell
         assert ("No state has the energy −30: &lt;b&gt;." if word == "impossible" else "The chains disagree") in cell
         assert f"The energy is {word}." in summary(found)
@@ -295,13 +295,13 @@ def test_a_judgement_stands_in_the_table_the_details_and_the_comparison() -> Non
         assert table.count("class='why'") == 1
     for quiet in (good, run(health=None), run()):
         assert "class='note" not in summary(quiet)
-        assert "impossible" not in summary(quiet) + rows.row(quiet, 0, 2.0)["state"][1]
-        assert "doubtful" not in summary(quiet) + rows.row(quiet, 0, 2.0)["state"][1]
+        assert "impossible" not in summary(quiet) + rows.row(quiet, 0)["state"][1]
+        assert "doubtful" not in summary(quiet) + rows.row(quiet, 0)["state"][1]
 
 
 def test_impossible_runs_come_last_in_every_order() -> None:
     found = [
-        (e, rows.row(run(id=e, energy=x, name=e, health=h), 0, 2.0))
+        (e, rows.row(run(id=e, energy=x, name=e, health=h), 0))
         for e, x, h in (("a", -30.0, WRONG), ("b", -2.0, None), ("c", -2.1, ODD), ("d", None, None))
     ]
     for sort, order in (("energy", "cbda"), ("-energy", "bcda"), ("name", "bcda"), ("-name", "dcba"), ("", "abcd")):

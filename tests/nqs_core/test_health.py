@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nqs_core import driver, health, operators, problem
+from nqs_core.divergence import Guard
 from nqs_core.errors import DivergedError
 from nqs_core.events import MetricsEvent, WarningEvent
 from nqs_core.health import Facts, Record, judge
@@ -176,7 +177,7 @@ def test_a_network_that_cannot_come_down_is_doubtful() -> None:
 @pytest.mark.parametrize("value", [math.nan, -1e6])
 def test_a_run_ends_where_its_energy_cannot_be(value: float) -> None:
     """At once where it is no number, else after several steps in a row; the warning comes before the error."""
-    guard, heard = driver.Guard(problem.build(config())), []
+    guard, heard = Guard(problem.build(config())), []
     n_steps = 1 if math.isnan(value) else health.OUTSIDE_STEPS
     scalars = {"energy": value, "energy_error": 1.0}
     for step in range(n_steps - 1):
@@ -200,7 +201,7 @@ def test_advice_names_parameters_that_the_optimizer_has(name: str) -> None:
     assert named <= OPTIMIZERS.model(name).model_fields.keys()
     built = problem.build(config(optimizer={"name": name}))
     with pytest.raises(DivergedError, match=re.escape(remedy)):
-        list(driver.Guard(built).look({"energy": math.nan}, 1))
+        list(Guard(built).look({"energy": math.nan}, 1))
 
 
 @pytest.mark.parametrize(
