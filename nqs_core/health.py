@@ -110,7 +110,7 @@ class Record:
             spectrum=self.spectrum,
             restricted=self.restricted,
             acceptance=real(result.get("acceptance")) if final else self._median("acceptance"),
-            r_hat=real(result.get("r_hat")) if final else self._median("r_hat"),
+            r_hat=agreement(result) if final else agreement(self._medians("r_hat", "r_hat_nested")),
             effective=_product(result, "ess", "n_samples_final") if final else self._effective(),
             distinct=max(_known(self.recent, "distinct"), default=None),
             reference=real(reference.get("energy")),
@@ -120,6 +120,9 @@ class Record:
             diverged=self.diverged,
         )
 
+    def _medians(self, *names: str) -> dict[str, float | None]:
+        return {name: self._median(name) for name in names}
+
     def _median(self, name: str) -> float | None:
         values = _known(self.recent, name)
         return statistics.median(values) if values else None
@@ -127,6 +130,15 @@ class Record:
     def _effective(self) -> float | None:
         values = [value for row in self.recent if (value := _product(row, "ess", "n_samples")) is not None]
         return statistics.median(values) if values else None
+
+
+def agreement(scalars: Mapping[str, Any]) -> float | None:
+    """The R-hat that judges: the smaller of the usual and the nested one, where both are known.
+
+    Many short chains that mix exceed any limit of the usual one, R̂² - 1 ≈ 2τ / n; chains that are stuck exceed both.
+    """
+    values = _known([scalars], "r_hat") + _known([scalars], "r_hat_nested")
+    return min(values, default=None)
 
 
 def _known(rows: Sequence[Mapping[str, Any]], name: str) -> list[float]:

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from backend.models import METRICS, TIMES, metrics, runs
+from nqs_core import health
 
-MAX_R_HAT = 1.1  # chains that disagree more than this have errors that mean little
 ENDED = ("stopped", "done", "failed")
 
 
@@ -22,10 +22,10 @@ def headline(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def rank(result: Mapping[str, Any]) -> tuple[bool, float]:
     """Lower is better: first whether its diagnostics are bad, then its error."""
-    error, r_hat = _real(result.get("energy_error")), _real(result.get("r_hat"))
+    error, agreement = _real(result.get("energy_error")), health.agreement(result)
     known = math.isfinite(_real(result.get("energy"))) and math.isfinite(error)
     moves = result.get("acceptance") is None or _real(result["acceptance"]) > 0
-    mixed = result.get("r_hat") is None or r_hat <= MAX_R_HAT
+    mixed = result.get("r_hat") is None or (agreement is not None and agreement <= health.MAX_R_HAT)
     return not (known and moves and mixed), error if known else math.inf
 
 

@@ -221,3 +221,11 @@ def test_the_scale_of_a_rate_is_that_of_the_couplings() -> None:
     strong = {"name": "tfim", "params": {"J": 100.0}}
     assert problem.warnings(problem.build(config(optimizer=spec, hamiltonian=strong)))
     assert not problem.warnings(problem.build(config(optimizer=spec)))
+
+
+def test_many_short_chains_that_mix_are_judged_by_the_nested_r_hat() -> None:
+    """256 chains of 16 draws that mix have R-hat above 1.1; chains that are stuck have both above it."""
+    mixed = Record(result={"energy": -10.0, "r_hat": 1.2, "r_hat_nested": 1.02})
+    stuck = Record(result={"energy": -10.0, "r_hat": "Infinity", "r_hat_nested": 1.4})
+    found = [judge(record.facts()) for record in (mixed, stuck)]
+    assert [health.level if health else None for health in found] == ["good", "doubtful"]
