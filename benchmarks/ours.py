@@ -8,16 +8,18 @@ from benchmarks.turns import Task
 from nqs_core import config, driver, estimators, problem
 from nqs_core.operators import compile
 from nqs_core.problem import Problem
+from nqs_core.wavefunction import bind
 
 
 @jax.jit
 def _draw(case: Problem, key: jax.Array, params: object, sampler: object) -> tuple:
-    return case.sampler.sample(key, case.ansatz, params, sampler)
+    return case.sampler.sample(key, bind(case.ansatz, params), sampler)
 
 
 @jax.jit
 def _evaluate(case: Problem, params: object, sigma: jax.Array) -> jax.Array:
-    return estimators.local_values(compile(case.hamiltonian.terms(), case.n_sites), case.ansatz, params, sigma)
+    operator = compile(case.hamiltonian.terms(), case.n_sites)
+    return estimators.local_values(bind(case.ansatz, params), operator, sigma)
 
 
 def tasks(configuration: dict[str, Any]) -> tuple[dict[str, str], dict[str, Task]]:

@@ -5,14 +5,13 @@ import math
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Inexact
 
 from nqs_core.ansatze.base import Ansatz
-from nqs_core.ansatze.memory import shapes_of
+from nqs_core.ansatze.memory import cache_bytes, shapes_of
 from nqs_core.ansatze.operations import Effort, Operations, forward, local
-from nqs_core.estimators import CHUNK
+from nqs_core.batching import MOST
 from nqs_core.hamiltonians import Hamiltonian
 from nqs_core.jacobian import bytes_of, real_size
 from nqs_core.operators import LocalOperator, compile
@@ -91,17 +90,10 @@ def memory(hamiltonian: Hamiltonian, ansatz: Ansatz, sampler: Sampler, optimizer
     return Memory(
         parameters=2 * bytes_of(shapes),
         samples=n * (2 * ansatz.lattice.n_sites + 64) + 32 * max(measured, n),
-        caches=3 * n * _cache_bytes(ansatz),
+        caches=3 * n * cache_bytes(ansatz),
         hamiltonian=64 * len(operator(hamiltonian).moves),
         optimizer=optimizer.workspace(ansatz, shapes, n),
     )
-
-
-@functools.lru_cache(maxsize=64)
-def _cache_bytes(ansatz: Ansatz) -> int:
-    updates = ansatz.local_updates()
-    sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
-    return bytes_of(jax.eval_shape(lambda p, s: updates.cache(updates.prepare(p), s), shapes_of(ansatz), sigma))
 
 
 @functools.lru_cache(maxsize=16)
@@ -129,7 +121,7 @@ def work(hamiltonian: Hamiltonian, ansatz: Ansatz, sampler: Sampler, optimizer: 
     n_moves = found.shape[1]
     if cost.skips:
         n_moves = float(np.count_nonzero(found)) / len(found)
-    rounds = n * n_moves / BLOCK if cost.skips else n_moves * math.ceil(n / CHUNK)
+    rounds = n * n_moves / BLOCK if cost.skips else n_moves * math.ceil(n / MOST)
     return Work(
         sampling=_spent(ansatz, sampler.effort(cost)),
         energies=_spent(ansatz, Effort(caches=n, ratios=n * n_moves, rounds=rounds)),

@@ -18,9 +18,10 @@ from nqs_core.measurement import Measured
 from nqs_core.operators import compile
 from nqs_core.optimizers.base import Batch
 from nqs_core.problem import Problem
-from nqs_core.samplers.base import SamplerInfo, Samples
+from nqs_core.samplers.base import Sampler, Samples
 from nqs_core.stopwatch import Stopwatch
-from nqs_core.types import Params
+from nqs_core.types import Info, Params
+from nqs_core.wavefunction import Psi, bind
 
 WINDOW = 64  # draws per chain that the diagnostics of the chains look back on
 SNAPSHOT_CHAINS = 8
@@ -80,8 +81,9 @@ def init(problem: Problem, seed: int, params: Params | None = None) -> VMCState:
 def _fresh(problem: Problem, seed: int, params: Params | None = None) -> VMCState:
     key, key_params, key_sampler = jax.random.split(jax.random.key(seed), 3)
     params = problem.ansatz.init(key_params) if params is None else params
-    sampler = problem.sampler.init(key_sampler, problem.ansatz, params)
-    samples = jax.eval_shape(lambda: problem.sampler.sample(key, problem.ansatz, params, sampler)[0])
+    psi = bind(problem.ansatz, params)
+    sampler = problem.sampler.init(key_sampler, psi)
+    samples = jax.eval_shape(lambda: problem.sampler.sample(key, psi, sampler)[0])
     n_chains, n_draws, _ = samples.sigma.shape
     return VMCState(
         phase=jnp.asarray(TRAIN, jnp.int32),
@@ -135,30 +137,32 @@ def remeasure(problem: Problem, trained: VMCState, seed: int) -> VMCState:
 
 
 def _sample(
-    problem: Problem, key: PRNGKeyArray, state: VMCState
-) -> tuple[Samples, Any, SamplerInfo, Inexact[Array, "n_chains n_draws"]]:
-    samples, sampler, info = problem.sampler.sample(key, problem.ansatz, state.params, state.sampler)
+    problem: Problem, sampler: Sampler, key: PRNGKeyArray, psi: Psi, state: Any
+) -> tuple[Samples, Any, Info, Inexact[Array, "n_chains n_draws"]]:
+    samples, state, info = sampler.sample(key, psi, state)
     hamiltonian = compile(problem.hamiltonian.terms(), problem.n_sites)
-    flat = samples.sigma.reshape(-1, problem.n_sites)
-    e_loc = estimators.local_values(hamiltonian, problem.ansatz, state.params, flat)
-    return samples, sampler, info, e_loc.reshape(samples.log_psi.shape)
+    e_loc = estimators.local_values(psi, hamiltonian, samples.sigma.reshape(-1, problem.n_sites))
+    return samples, state, info, e_loc.reshape(samples.log_psi.shape)
 
 
 @jax.jit
 def step(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
     """Sample, estimate, update."""
     key, key_sample, key_update = jax.random.split(state.key, 3)
-    samples, sampler, info, e_loc = _sample(problem, key_sample, state)
+    psi = bind(problem.ansatz, state.params)
+    samples, sampler, info, e_loc = _sample(problem, problem.sampler, key_sample, psi, state.sampler)
     batch = Batch(
-        problem.ansatz,
+        psi,
         samples.sigma.reshape(-1, problem.n_sites),
         samples.log_psi.reshape(-1),
         samples.log_weight.reshape(-1),
         e_loc.reshape(-1),
     )
-    params, optimizer, report = problem.optimizer.update(key_update, batch, state.params, state.optimizer)
+    params, optimizer, report = problem.optimizer.update(key_update, batch, state.optimizer)
     params, optimizer = jax.tree.map(
-        lambda new, old: jnp.where(info.ready, new, old), (params, optimizer), (state.params, state.optimizer)
+        lambda new, old: jnp.where(info.ready & report.ready, new, old),
+        (params, optimizer),
+        (state.params, state.optimizer),
     )
     window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
     scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window, info)
@@ -180,7 +184,8 @@ def measure(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
 @jax.jit
 def _measure_energy(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
     key, key_sample = jax.random.split(state.key)
-    samples, sampler, info, e_loc = _sample(problem, key_sample, state)
+    psi, measuring = bind(problem.ansatz, state.params), problem.sampler.for_measurement()
+    samples, sampler, info, e_loc = _sample(problem, measuring, key_sample, psi, state.sampler)
     window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
     measured = measurement.add(state.measured, e_loc, samples.log_weight, info)
     scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window, info) | info.scalars

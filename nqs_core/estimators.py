@@ -1,15 +1,15 @@
 """Local estimators: what an operator gives on one configuration."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Int8
 
-from nqs_core.ansatze.base import Ansatz, Cache, LocalUpdates, Prepared
+from nqs_core.ansatze.base import Cache, LocalUpdates, Prepared
 from nqs_core.operators import LocalOperator
 from nqs_core.sector import Sector
-from nqs_core.types import Params, Sigma
+from nqs_core.types import Sigma
+from nqs_core.wavefunction import Psi
 
-CHUNK = 4096  # configurations evaluated at once: bounds the memory of caches and activations
+BYTES_PER_MOVE = 48  # a matrix element and a ratio, complex, and what they are computed from
 
 
 def local_value(
@@ -27,37 +27,33 @@ def local_value(
     return diagonal + jnp.sum(_moved(operator, updates, prepared, cache, sigma, sector))
 
 
-def local_values(
-    operator: LocalOperator, ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"]
-) -> Inexact[Array, " n"]:
-    """`local_value` of every configuration, in float64, in chunks; real where the ansatz and the operator are."""
-    updates = ansatz.local_updates()
-    prepared = updates.prepare(params)
+def local_values(psi: Psi, operator: LocalOperator, sigma: Int8[Array, "n n_sites"]) -> Inexact[Array, " n"]:
+    """`local_value` of every configuration, in float64; real where the network and the operator are."""
 
-    def one(s: Sigma) -> Inexact[Array, ""]:
-        return local_value(operator, updates, prepared, updates.cache(prepared, s), s, ansatz.sector)
+    def one(updates: LocalUpdates, prepared: Prepared, s: Sigma) -> Inexact[Array, ""]:
+        return local_value(operator, updates, prepared, updates.cache(prepared, s), s, psi.sector)
 
-    return jax.vmap(one)(sigma) if len(sigma) <= CHUNK else jax.lax.map(one, sigma, batch_size=CHUNK)
+    return psi.map(one, sigma, bytes_each=_bytes_each(operator))
 
 
-def resolved_values(
-    operator: LocalOperator, ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"]
-) -> Inexact[Array, "n n_rows"]:
+def resolved_values(psi: Psi, operator: LocalOperator, sigma: Int8[Array, "n n_sites"]) -> Inexact[Array, "n n_rows"]:
     """The local values of the sums of the k-th strings of all terms, for every k, from one call of `log_ratios`.
 
     All terms of the operator have n_rows strings.
     """
-    updates = ansatz.local_updates()
-    prepared = updates.prepare(params)
 
-    def one(s: Sigma) -> Inexact[Array, " n_rows"]:
+    def one(updates: LocalUpdates, prepared: Prepared, s: Sigma) -> Inexact[Array, " n_rows"]:
         diagonal = operator.diagonal_rows(s)
         if len(operator.moves) == 0:
             return diagonal
-        moved = _moved(operator, updates, prepared, updates.cache(prepared, s), s, ansatz.sector)
+        moved = _moved(operator, updates, prepared, updates.cache(prepared, s), s, psi.sector)
         return diagonal + jnp.sum(moved.reshape(-1, operator.n_rows), axis=0)
 
-    return jax.vmap(one)(sigma) if len(sigma) <= CHUNK else jax.lax.map(one, sigma, batch_size=CHUNK)
+    return psi.map(one, sigma, bytes_each=_bytes_each(operator))
+
+
+def _bytes_each(operator: LocalOperator) -> int:
+    return BYTES_PER_MOVE * len(operator.moves)
 
 
 def _moved(

@@ -14,11 +14,10 @@ from jaxtyping import Array, Float, Inexact, Int8
 
 from nqs_core.ansatze import taps
 from nqs_core.ansatze.base import Ansatz
-from nqs_core.ansatze.memory import at_once
+from nqs_core.ansatze.memory import backward_at_once
 from nqs_core.ansatze.operations import Effort, Operations
+from nqs_core.batching import GRADIENT_BYTES, in_blocks
 from nqs_core.types import Params, Shapes
-
-GRADIENT_BYTES = 2**30  # per-sample gradients that are held at once
 
 
 class Plan(NamedTuple):
@@ -61,7 +60,7 @@ def plan(ansatz: Ansatz, params: Shapes, n_samples: int) -> Plan:
         largest = max(largest, filled)
     tape = n_samples * sum(s.positions * (s.n_in + n_rows * s.n_out) for s in signals.values()) * itemsize
     kernel = 4 * (n_rows * n_samples) ** 2 * itemsize
-    return Plan(signals, tuple(map(tuple, groups)), at_once(ansatz, n_samples), 2 * largest + tape + kernel)
+    return Plan(signals, tuple(map(tuple, groups)), backward_at_once(ansatz, n_samples), 2 * largest + tape + kernel)
 
 
 def describe(ansatz: Ansatz, params: Shapes, n_samples: int) -> str:
@@ -113,7 +112,7 @@ def log_derivative_sum(
         return jnp.sum(jnp.real(jnp.conj(coefficients).astype(_wide(log_psi.dtype, coefficients)) * log_psi))
 
     n = len(sigma)
-    chunk = at_once(ansatz, n)
+    chunk = backward_at_once(ansatz, n)
     if chunk == n:
         total = jax.grad(scalar)(params, sigma, coefficients)
     else:
@@ -160,12 +159,11 @@ def neural_tangent_kernel(
 
     By the `plan` for these shapes, or by `made`.
     """
-    n = len(sigma)
-    made = made or plan(ansatz, params, n)
+    made = made or plan(ansatz, params, len(sigma))
     kernel: Any = 0.0
     for k, names in enumerate(made.gradients):
         one = partial(taps.tape, ansatz, params, made.signals if k == 0 else {}, names)
-        tape = jax.vmap(one)(sigma) if made.chunk == n else jax.lax.map(one, sigma, batch_size=made.chunk)
+        tape = in_blocks(one, sigma, made.chunk)
         for path in tape.inputs:
             bias = 1.0 if "bias" in taps.node(params, path) else 0.0
             kernel = kernel + _by_signals(tape.inputs[path], tape.signals[path], bias)

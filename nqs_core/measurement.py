@@ -13,9 +13,10 @@ from nqs_core.observables import averages
 from nqs_core.problem import Problem
 from nqs_core.reference import system
 from nqs_core.reference.ground_space import ground_space
-from nqs_core.samplers.base import SamplerInfo, Samples
+from nqs_core.samplers.base import Samples
 from nqs_core.samplers.exact import basis_index, log_amplitudes, probabilities
-from nqs_core.types import Params
+from nqs_core.types import Info, Params
+from nqs_core.wavefunction import bind
 
 JSD_SAMPLES = 25_600
 MAX_SITES, MAX_STATES = 20, 2**16  # of what is enumerated
@@ -53,7 +54,7 @@ def energy_scalars(
     e_loc: Inexact[Array, "n_chains n_draws"],
     log_weight: Float[Array, "n_chains n_draws"],
     window: Float[Array, "n_chains n_window"],
-    info: SamplerInfo,
+    info: Info,
 ) -> dict[str, Float[Array, ""]]:
     """energy, its standard error with the autocorrelation time, variance, V-score; tau, ess of the chains.
 
@@ -110,7 +111,7 @@ def distinct(samples: Samples) -> Float[Array, ""]:
 @jax.jit
 def group_means(problem: Problem, params: Params, samples: Samples) -> dict[str, Float[Array, "n_groups ..."]]:
     """Every observable's mean over the draws of each group of chains."""
-    return averages.group_means(problem.observables, problem.ansatz, params, samples)
+    return averages.group_means(problem.observables, bind(problem.ansatz, params), samples)
 
 
 def live(
@@ -143,7 +144,7 @@ def add(
     measured: Measured,
     e_loc: Inexact[Array, "n_chains n_draws"],
     log_weight: Float[Array, "n_chains n_draws"],
-    info: SamplerInfo,
+    info: Info,
 ) -> Measured:
     """`measured` with the energies of one more batch."""
     k = measured.n_batches
@@ -267,7 +268,7 @@ def final_infidelity(problem: Problem, params: Params) -> float | None:
 
 @jax.jit
 def _log_psi(problem: Problem, params: Params) -> Inexact[Array, " size"]:
-    return log_amplitudes(problem.ansatz, params, problem.sector)
+    return log_amplitudes(bind(problem.ansatz, params), problem.sector)
 
 
 @jax.jit
@@ -275,11 +276,12 @@ def _divergence(
     problem: Problem, params: Params, sampler: Any, key: PRNGKeyArray
 ) -> tuple[dict[str, Float[Array, ""]], Inexact[Array, " size"]]:
     n_rounds = -(-JSD_SAMPLES // problem.sampler.n_samples)
-    log_psi = log_amplitudes(problem.ansatz, params, problem.sector)
+    psi, measuring = bind(problem.ansatz, params), problem.sampler.for_measurement()
+    log_psi = log_amplitudes(psi, problem.sector)
     p = probabilities(log_psi)
 
     def draw(state: Any, key: PRNGKeyArray) -> tuple[Any, tuple[Array, Array]]:
-        samples, state, _ = problem.sampler.sample(key, problem.ansatz, params, state)
+        samples, state, _ = measuring.sample(key, psi, state)
         index = basis_index(samples.sigma.reshape(-1, problem.n_sites), problem.sector)
         return state, (index, samples.log_weight.reshape(-1))
 

@@ -147,20 +147,13 @@ def _complete(
     """
     assert config.sampler is not None
     assert config.optimizer is not None
-    if has_labels(config) and config.sampler.name == "autoregressive":
-        raise ConfigError(
-            "sampler 'autoregressive' draws from the network itself, not from its projection on the sector's labels; "
-            "choose metropolis, or leave out momentum, point_group and spin_flip"
-        )
-    if config.sampler.name == "autoregressive" and not isinstance(ansatz, AutoregressiveAnsatz):
-        fitting = ", ".join(n for n in ANSATZE if issubclass(ANSATZE[n], AutoregressiveAnsatz))
-        raise ConfigError(
-            f"sampler 'autoregressive' needs an autoregressive ansatz ({fitting}); {config.ansatz.name!r} is none"
-        )
+    sampler = SAMPLERS.build(config.sampler, lattice=hamiltonian.lattice, sector=ansatz.sector)
+    if reason := sampler.refuses(ansatz):
+        raise ConfigError(reason)
     problem = Problem(
         hamiltonian=hamiltonian,
         ansatz=ansatz,
-        sampler=SAMPLERS.build(config.sampler, lattice=hamiltonian.lattice, sector=ansatz.sector),
+        sampler=sampler,
         optimizer=OPTIMIZERS.build(config.optimizer, n_steps=float(config.n_steps)),
         observables=observables,
         config=config,

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Inexact, Int, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.compaction import flip as flip
 from nqs_core.ansatze.compaction import over_allowed
-from nqs_core.ansatze.memory import at_once
+from nqs_core.ansatze.memory import backward_at_once
 from nqs_core.lattices.base import Lattice
 from nqs_core.sector import Sector
 from nqs_core.types import Params, Sigma
@@ -201,4 +201,4 @@ class FullForward(LocalUpdates):
         def log_psi(prepared: Prepared, sigma: Sigma, move: Array) -> Inexact[Array, ""]:
             return self.ansatz.evaluate(prepared, flip(sigma, move))
 
-        return over_allowed(log_psi, prepared, sigma, moves, allowed, at_once(self.ansatz, BLOCK))
+        return over_allowed(log_psi, prepared, sigma, moves, allowed, backward_at_once(self.ansatz, BLOCK))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-WORK_BYTES = 2**28  # activations that are held at once
+from nqs_core.batching import at_once
 
 
 @functools.lru_cache(maxsize=64)
@@ -30,9 +30,18 @@ def activation_bytes(ansatz: Any) -> int:
     return max(1, _results(program(ansatz)))
 
 
-def at_once(ansatz: Any, n: int, budget: int = WORK_BYTES) -> int:
-    """How many of `n` configurations fit a backward pass within `budget` bytes."""
-    return max(1, min(n, budget // (2 * activation_bytes(ansatz))))
+@functools.lru_cache(maxsize=64)
+def cache_bytes(ansatz: Any) -> int:
+    """What the local updates carry of one configuration."""
+    updates = ansatz.local_updates()
+    sigma = jax.ShapeDtypeStruct((ansatz.lattice.n_sites,), jnp.int8)
+    cache = jax.eval_shape(lambda p, s: updates.cache(updates.prepare(p), s), shapes_of(ansatz), sigma)
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(cache))
+
+
+def backward_at_once(ansatz: Any, n: int) -> int:
+    """How many of `n` configurations go through a forward and a backward pass together."""
+    return at_once(n, 2 * activation_bytes(ansatz), most=n)
 
 
 def _results(jaxpr: Jaxpr) -> int:

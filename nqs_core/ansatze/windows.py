@@ -14,7 +14,7 @@ from nqs_core.ansatze.base import Cost, FullForward, LocalUpdates
 from nqs_core.ansatze.compaction import over_allowed
 from nqs_core.ansatze.grid import CellNetwork
 from nqs_core.ansatze.layers import pad
-from nqs_core.ansatze.memory import at_once
+from nqs_core.ansatze.memory import backward_at_once
 from nqs_core.types import Params, Sigma
 
 # Moving all stages around takes half a forward pass: chains of 32 and 64, squares of 10 and 16, 8 channels, on a CPU.
@@ -115,7 +115,7 @@ class Windows(LocalUpdates):
         def one(params: Params, values: Any, move: Array) -> Inexact[Array, ""]:
             return self._readout(params, self._move(params, values, move)[0])
 
-        out = over_allowed(one, prepared, cache.values, moves, allowed, at_once(self.ansatz, BLOCK))
+        out = over_allowed(one, prepared, cache.values, moves, allowed, backward_at_once(self.ansatz, BLOCK))
         return out - cache.log_psi
 
     def advance(self, prepared: Params, cache: _Stages, sigma: Sigma, move: Int[Array, " move_size"]) -> _Stages:

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
-from nqs_core import estimators
-from nqs_core.ansatze.base import Ansatz
+from nqs_core import batching, estimators
 from nqs_core.observables.base import Draw, Observable, Quantities
 from nqs_core.operators import compile
 from nqs_core.samplers.base import Samples
-from nqs_core.types import Params, Sigma
+from nqs_core.types import Sigma
+from nqs_core.wavefunction import Psi
 
 GROUPS = 32, 256  # fewest and most groups of chains; a spread of 32 numbers is known to 13 %
 ROOM = 2**21  # numbers that the means of all groups may take, if more than the fewest
@@ -57,7 +57,7 @@ def _n_groups(one: Shapes, n_chains: int) -> int:
     return min(n_chains, max(GROUPS[0], min(GROUPS[1], ROOM // max(entries, 1))))
 
 
-def group_means(observables: Sequence[Observable], ansatz: Ansatz, params: Params, samples: Samples) -> Means:
+def group_means(observables: Sequence[Observable], psi: Psi, samples: Samples) -> Means:
     """Every observable's mean over the draws of each group of chains; pure, for a caller's `jax.jit`.
 
     The groups share no chain; those of two copies are groups of pairs of chains.
@@ -69,13 +69,13 @@ def group_means(observables: Sequence[Observable], ansatz: Ansatz, params: Param
     if one:
         entries = sum(int(np.prod(shape)) for shape in one.values())
         blocks = _Blocks(n_groups, weight, n_sites**2 + entries)
-        means = blocks.sums(lambda w, sigma: _of_one(observables, ansatz, params, w, sigma), samples.sigma)
+        means = blocks.sums(lambda w, sigma: _of_one(observables, psi, w, sigma), samples.sigma)
     if two and n_chains > 1:
         halves = [slice(k, n_chains - 1 + k, 2) for k in (0, 1)]
         first, second = (Draw(samples.sigma[half], samples.log_psi[half]) for half in halves)
         product = weight[halves[0]] * weight[halves[1]]
         blocks = _Blocks(min(n_groups, len(product)), product, n_sites)
-        means |= blocks.sums(lambda w, a, b: _of_two(observables, ansatz, params, w, a, b), first, second)
+        means |= blocks.sums(lambda w, a, b: _of_two(observables, psi, w, a, b), first, second)
     return means
 
 
@@ -88,8 +88,8 @@ class _Blocks:
         width = len(members[0])
         self.index = np.array([np.pad(m, (0, width - len(m)), mode="edge") for m in members])
         share = np.array([np.pad(np.full(len(m), 1 / (len(m) * n_draws)), (0, width - len(m))) for m in members])
-        self.n_groups, self.n_blocks = n_groups, -(-width * n_draws // estimators.CHUNK)
-        self.at_once = max(1, min(estimators.CHUNK, NUMBERS // numbers) * self.n_blocks // (width * n_draws))
+        self.n_groups, self.n_blocks = n_groups, -(-width * n_draws // batching.MOST)
+        self.at_once = max(1, min(batching.MOST, NUMBERS // numbers) * self.n_blocks // (width * n_draws))
         self.weight = self._cut(weight[self.index] * share[:, :, None])
 
     def _cut(self, x: Array) -> Array:
@@ -103,24 +103,19 @@ class _Blocks:
         """function(weights, *draws) of each block, summed over the blocks of each group."""
         cut = jax.tree.map(lambda x: self._cut(x[self.index]), draws)
         arguments = (self.weight, *cut)
-        if self.at_once >= len(self.weight):
-            found = jax.vmap(function)(*arguments)
-        else:
-            found = jax.lax.map(lambda a: function(*a), arguments, batch_size=self.at_once)
+        found = batching.in_blocks(lambda own: function(*own), arguments, self.at_once)
         return {k: jnp.sum(v.reshape(self.n_groups, self.n_blocks, *v.shape[1:]), axis=1) for k, v in found.items()}
 
 
-def _of_one(
-    observables: Sequence[Observable], ansatz: Ansatz, params: Params, w: Float[Array, " n"], sigma: Array
-) -> Quantities:
+def _of_one(observables: Sequence[Observable], psi: Psi, w: Float[Array, " n"], sigma: Array) -> Quantities:
     """Σ w · value of every quantity of one copy."""
     out: Quantities = {}
     for o in observables:
         values = dict(jax.vmap(o.diagonal)(sigma))
         for name, terms in o.terms().items():
-            values[name] = estimators.local_values(compile(terms, sigma.shape[1]), ansatz, params, sigma).real
+            values[name] = estimators.local_values(psi, compile(terms, sigma.shape[1]), sigma).real
         for name, terms in o.resolved().items():
-            values[name] = estimators.resolved_values(compile(terms, sigma.shape[1]), ansatz, params, sigma).real
+            values[name] = estimators.resolved_values(psi, compile(terms, sigma.shape[1]), sigma).real
         out |= {name: jnp.tensordot(w, value.astype(jnp.float64), 1) for name, value in values.items()}
     spins = sigma.astype(jnp.float64)
     matrix = jnp.matmul((w[:, None] * spins).T, spins, precision="highest")
@@ -130,12 +125,12 @@ def _of_one(
 
 
 def _of_two(
-    observables: Sequence[Observable], ansatz: Ansatz, params: Params, w: Float[Array, " n"], first: Draw, second: Draw
+    observables: Sequence[Observable], psi: Psi, w: Float[Array, " n"], first: Draw, second: Draw
 ) -> Quantities:
     """Σ w · value of every quantity of two copies."""
 
     def log_psi(sigma: Sigma) -> Inexact[Array, ""]:
-        return ansatz.log_psi(params, sigma)
+        return psi.ansatz.log_psi(psi.params, sigma)
 
     values: Quantities = {}
     for o in observables:

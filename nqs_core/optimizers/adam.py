@@ -3,16 +3,15 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
 from nqs_core.ansatze.operations import Effort
-from nqs_core.jacobian import bytes_of, force
-from nqs_core.optimizers.base import BACKWARD, Batch, Optimizer, OptInfo, gradient_effort, normalised_weights
+from nqs_core.jacobian import bytes_of
+from nqs_core.optimizers.base import BACKWARD, Batch, Optimizer, gradient_effort, normalised_weights, report
 from nqs_core.registry import component, context, param
-from nqs_core.types import Coupling, Params, Shapes
+from nqs_core.types import Coupling, Info, Params, Shapes
 
 MAX_STEP = 0.1  # networks begin with parameters of this size
 
@@ -40,12 +39,13 @@ class Adam(Optimizer):
     def init(self, params: Params) -> Any:
         return self._rule().init(params)
 
-    def update(self, key: PRNGKeyArray, batch: Batch, params: Params, state: Any) -> tuple[Params, Any, OptInfo]:
-        gradient = force(batch.ansatz, params, batch.sigma, normalised_weights(batch), batch.e_loc)
+    def update(self, key: PRNGKeyArray, batch: Batch, state: Any) -> tuple[Params, Any, Info]:
+        params = batch.psi.params
+        gradient = batch.psi.force(batch.sigma, normalised_weights(batch), batch.e_loc)
         direction, state = self._rule().update(gradient, state)
         updates = jax.tree.map(lambda p, d: (-self.learning_rate * d).astype(p.dtype), params, direction)
-        info = {"learning_rate": jnp.asarray(self.learning_rate), "update_norm": optax.tree.norm(updates)}
-        return optax.apply_updates(params, updates), state, OptInfo(info)
+        info = report(learning_rate=self.learning_rate, update_norm=optax.tree.norm(updates))
+        return optax.apply_updates(params, updates), state, info
 
     def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
         return 4 * bytes_of(params)

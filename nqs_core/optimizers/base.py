@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
-from nqs_core.ansatze.memory import at_once
+from nqs_core.ansatze.memory import backward_at_once
 from nqs_core.ansatze.operations import Effort
-from nqs_core.types import Coupling, Params, Shapes
+from nqs_core.types import Coupling, Info, Params, Shapes
+from nqs_core.wavefunction import Psi
 
 OptState = Any
 
@@ -19,24 +20,23 @@ BACKWARD = "the force by one backward pass of every sample"
 
 
 class Batch(NamedTuple):
-    """What one step measured, flat over chains and draws. Mean weight 1."""
+    """What one step measured of ψ, flat over chains and draws. Mean weight 1."""
 
-    ansatz: Ansatz
+    psi: Psi
     sigma: Int8[Array, "n_samples n_sites"]
     log_psi: Inexact[Array, " n_samples"]
     log_weight: Float[Array, " n_samples"]
     e_loc: Inexact[Array, " n_samples"]
 
 
+def report(**scalars: Any) -> Info:
+    """What an update that took place has to say: learning_rate, update_norm, ..."""
+    return Info(jnp.asarray(True), {name: jnp.asarray(value) for name, value in scalars.items()}, {})
+
+
 def normalised_weights(batch: Batch) -> Float[Array, " n_samples"]:
     """Weights that sum to 1, float64."""
     return jax.nn.softmax(batch.log_weight.astype(jnp.float64))
-
-
-class OptInfo(NamedTuple):
-    """Streamed under their names (learning_rate, update_norm, ...)."""
-
-    scalars: dict[str, Float[Array, ""]]
 
 
 class Optimizer(ABC):
@@ -54,10 +54,8 @@ class Optimizer(ABC):
         """The state before the first update."""
 
     @abstractmethod
-    def update(
-        self, key: PRNGKeyArray, batch: Batch, params: Params, state: OptState
-    ) -> tuple[Params, OptState, OptInfo]:
-        """The parameters after this step."""
+    def update(self, key: PRNGKeyArray, batch: Batch, state: OptState) -> tuple[Params, OptState, Info]:
+        """The parameters after this step; those before it are `batch.psi.params`."""
 
     @abstractmethod
     def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
@@ -85,4 +83,4 @@ def unstable(learning_rate: float, flip_energy: float) -> list[str]:
 
 def gradient_effort(ansatz: Ansatz, n_samples: int) -> Effort:
     """Of one forward and one backward pass of every sample."""
-    return Effort(forwards=3 * n_samples, rounds=3 * math.ceil(n_samples / at_once(ansatz, n_samples)))
+    return Effort(forwards=3 * n_samples, rounds=3 * math.ceil(n_samples / backward_at_once(ansatz, n_samples)))

@@ -10,17 +10,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
 from nqs_core.ansatze.operations import Effort, Operations
-from nqs_core.jacobian import (
-    bytes_of,
-    describe,
-    kernel_bytes,
-    kernel_effort,
-    log_derivative_sum,
-    neural_tangent_kernel,
-)
-from nqs_core.optimizers.base import Batch, Optimizer, OptInfo, gradient_effort, normalised_weights, unstable
+from nqs_core.jacobian import bytes_of, describe, kernel_bytes, kernel_effort
+from nqs_core.optimizers.base import Batch, Optimizer, gradient_effort, normalised_weights, report, unstable
 from nqs_core.registry import component, context, param
-from nqs_core.types import Coupling, Params, Shapes
+from nqs_core.types import Coupling, Info, Params, Shapes
 
 
 @component
@@ -48,23 +41,24 @@ class MinSR(Optimizer):
     def init(self, params: Params) -> None:
         return None
 
-    def update(self, key: PRNGKeyArray, batch: Batch, params: Params, state: None) -> tuple[Params, None, OptInfo]:
+    def update(self, key: PRNGKeyArray, batch: Batch, state: None) -> tuple[Params, None, Info]:
+        psi = batch.psi
         weights = normalised_weights(batch)
-        kernel = centred_kernel(neural_tangent_kernel(batch.ansatz, params, batch.sigma), weights)
+        kernel = centred_kernel(psi.tangent_kernel(batch.sigma), weights)
         centred = jnp.sqrt(weights) * (batch.e_loc - jnp.sum(weights * batch.e_loc))
-        residual = jnp.concatenate([centred.real, centred.imag]) if batch.ansatz.signed else centred.real
+        residual = jnp.concatenate([centred.real, centred.imag]) if psi.signed else centred.real
         x = solve_shifted(kernel, self.diag_shift, residual)
         # Ō d = T x = ε̄ - λ x: the length of the step in the space of states.
         fs_step = self.learning_rate * jnp.linalg.norm(residual - self.diag_shift * x)
         rate = self.learning_rate * jnp.minimum(1.0, self.max_fs_step / jnp.maximum(fs_step, 1e-30))
-        direction = log_derivative_sum(batch.ansatz, params, batch.sigma, _coefficients(x, weights))
-        updates = jax.tree.map(lambda p, d: (-rate * d).astype(p.dtype), params, direction)
-        info = {
-            "learning_rate": rate,
-            "fs_step": jnp.minimum(fs_step, self.max_fs_step),
-            "update_norm": optax.tree.norm(updates),
-        }
-        return optax.apply_updates(params, updates), state, OptInfo(info)
+        direction = psi.log_derivative_sum(batch.sigma, _coefficients(x, weights))
+        updates = jax.tree.map(lambda p, d: (-rate * d).astype(p.dtype), psi.params, direction)
+        info = report(
+            learning_rate=rate,
+            fs_step=jnp.minimum(fs_step, self.max_fs_step),
+            update_norm=optax.tree.norm(updates),
+        )
+        return optax.apply_updates(psi.params, updates), state, info
 
     def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
         return 2 * bytes_of(params) + kernel_bytes(ansatz, params, n_samples)

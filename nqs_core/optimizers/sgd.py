@@ -1,6 +1,6 @@
 """Stochastic gradient descent."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +9,10 @@ from jaxtyping import PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
 from nqs_core.ansatze.operations import Effort
-from nqs_core.jacobian import bytes_of, force
-from nqs_core.optimizers.base import BACKWARD, Batch, Optimizer, OptInfo, gradient_effort, normalised_weights, unstable
+from nqs_core.jacobian import bytes_of
+from nqs_core.optimizers.base import BACKWARD, Batch, Optimizer, gradient_effort, normalised_weights, report, unstable
 from nqs_core.registry import component, context, param
-from nqs_core.types import Coupling, Params, Shapes
+from nqs_core.types import Coupling, Info, Params, Shapes
 
 
 @component
@@ -33,12 +33,12 @@ class SGD(Optimizer):
     def init(self, params: Params) -> None:
         return None
 
-    def update(self, key: PRNGKeyArray, batch: Batch, params: Params, state: None) -> tuple[Params, Any, OptInfo]:
-        gradient = force(batch.ansatz, params, batch.sigma, normalised_weights(batch), batch.e_loc)
+    def update(self, key: PRNGKeyArray, batch: Batch, state: None) -> tuple[Params, None, Info]:
+        gradient = batch.psi.force(batch.sigma, normalised_weights(batch), batch.e_loc)
         norm = optax.tree.norm(gradient)
         scale = self.learning_rate * jnp.minimum(1.0, self.max_norm / jnp.maximum(norm, 1e-30))
-        new = jax.tree.map(lambda p, g: p - (scale * g).astype(p.dtype), params, gradient)
-        return new, state, OptInfo({"learning_rate": jnp.asarray(self.learning_rate), "update_norm": scale * norm})
+        new = jax.tree.map(lambda p, g: p - (scale * g).astype(p.dtype), batch.psi.params, gradient)
+        return new, state, report(learning_rate=self.learning_rate, update_norm=scale * norm)
 
     def workspace(self, ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
         return 2 * bytes_of(params)

@@ -2,10 +2,10 @@
 
 from nqs_core.registry import Registry
 from nqs_core.samplers.autoregressive import Autoregressive
-from nqs_core.samplers.base import Sampler, SamplerInfo, SamplerState, Samples
+from nqs_core.samplers.base import Sampler, SamplerState, Samples
 from nqs_core.samplers.exact import Exact
 from nqs_core.samplers.metropolis import Metropolis
 
 SAMPLERS = Registry[Sampler]("sampler", {"metropolis": Metropolis, "autoregressive": Autoregressive, "exact": Exact})
 
-__all__ = ["SAMPLERS", "Sampler", "SamplerInfo", "SamplerState", "Samples"]
+__all__ = ["SAMPLERS", "Sampler", "SamplerState", "Samples"]

@@ -3,13 +3,14 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
-from jaxtyping import Array, Bool, Float, Inexact, Int8, PRNGKeyArray
+from jaxtyping import Array, Float, Inexact, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz, Cost
 from nqs_core.ansatze.operations import Effort
 from nqs_core.lattices.base import Lattice
 from nqs_core.sector import Sector
-from nqs_core.types import Params
+from nqs_core.types import Info
+from nqs_core.wavefunction import Psi
 
 SamplerState = Any
 
@@ -25,13 +26,6 @@ class Samples(NamedTuple):
     log_weight: Float[Array, "n_chains n_draws"]
 
 
-class SamplerInfo(NamedTuple):
-    """`ready` False: this batch must not update the parameters. `scalars` are streamed under their names."""
-
-    ready: Bool[Array, ""]
-    scalars: dict[str, Float[Array, ""]]
-
-
 class Sampler(ABC):
     """Draws σ ~ |ψ(σ)|²; `@component`. All state is in the returned pytree; caches live inside one `sample` call.
 
@@ -44,14 +38,20 @@ class Sampler(ABC):
     n_samples: int
 
     @abstractmethod
-    def init(self, key: PRNGKeyArray, ansatz: Ansatz, params: Params) -> SamplerState:
+    def init(self, key: PRNGKeyArray, psi: Psi) -> SamplerState:
         """The state before any sampling."""
 
     @abstractmethod
-    def sample(
-        self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, state: SamplerState
-    ) -> tuple[Samples, SamplerState, SamplerInfo]:
+    def sample(self, key: PRNGKeyArray, psi: Psi, state: SamplerState) -> tuple[Samples, SamplerState, Info]:
         """n_samples configurations, the next state, and what to report."""
+
+    def for_measurement(self) -> "Sampler":
+        """The sampler of the final measurement, whose state is that of this one."""
+        return self
+
+    def refuses(self, ansatz: Ansatz) -> str:
+        """Why this network cannot be sampled so, as a sentence; empty where it can."""
+        return ""
 
     @abstractmethod
     def effort(self, cost: Cost) -> Effort:

@@ -7,17 +7,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int, Int8, PRNGKeyArray
 
-from nqs_core.ansatze.base import Ansatz, Cost
+from nqs_core.ansatze.base import Cost
 from nqs_core.ansatze.operations import Effort
+from nqs_core.batching import MOST
 from nqs_core.errors import TooLargeError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
-from nqs_core.samplers.base import Sampler, SamplerInfo, Samples
+from nqs_core.samplers.base import Sampler, Samples
 from nqs_core.sector import Sector
-from nqs_core.types import Params
+from nqs_core.types import Info
+from nqs_core.wavefunction import Psi
 
 MAX_STATES = 2**20  # every draw evaluates the network on all of them
-CHUNK = 4096  # configurations evaluated at once
 
 
 @component
@@ -43,25 +44,23 @@ class Exact(Sampler):
                 f"({self.sector.amount(16 / 1e9)} GB of amplitudes); the limit is {MAX_STATES}; use 'metropolis'"
             )
 
-    def init(self, key: PRNGKeyArray, ansatz: Ansatz, params: Params) -> None:
+    def init(self, key: PRNGKeyArray, psi: Psi) -> None:
         return None
 
-    def sample(
-        self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, state: None
-    ) -> tuple[Samples, None, SamplerInfo]:
+    def sample(self, key: PRNGKeyArray, psi: Psi, state: None) -> tuple[Samples, None, Info]:
         codes = jnp.asarray(self.sector.indices())
-        log_psi = log_amplitudes(ansatz, params, self.sector)
+        log_psi = log_amplitudes(psi, self.sector)
         cumulative = jnp.cumsum(probabilities(log_psi))
         u = jax.random.uniform(key, (self.n_samples,), jnp.float64) * cumulative[-1]
         # The last state with any probability: rounding may put u on the end of the table.
         index = jnp.minimum(jnp.searchsorted(cumulative, u, side="right"), jnp.argmax(cumulative))
         sigma = configurations(codes[index], self.sector.n_sites)
         samples = Samples(sigma[:, None], log_psi[index][:, None], jnp.zeros((self.n_samples, 1), jnp.float64))
-        return samples, None, SamplerInfo(jnp.asarray(True), {})
+        return samples, None, Info(jnp.asarray(True), {}, {})
 
     def effort(self, cost: Cost) -> Effort:
         """The network on the whole sector."""
-        return Effort(forwards=self.sector.size, rounds=max(1, self.sector.size // CHUNK))
+        return Effort(forwards=self.sector.size, rounds=max(1, self.sector.size // MOST))
 
 
 def configurations(codes: Int[Array, " n"], n_sites: int) -> Int8[Array, "n n_sites"]:
@@ -75,18 +74,13 @@ def basis_index(sigma: Int8[Array, "n n_sites"], sector: Sector) -> Int[Array, "
     return codes if sector.sz is None else jnp.searchsorted(jnp.asarray(sector.indices()), codes)
 
 
-def log_amplitudes(ansatz: Ansatz, params: Params, sector: Sector) -> Inexact[Array, " size"]:
-    """log ψ of every configuration in the order of `sector.indices()`, in chunks.
+def log_amplitudes(psi: Psi, sector: Sector) -> Inexact[Array, " size"]:
+    """log ψ of every configuration in the order of `sector.indices()`.
 
     Raises:
         TooLargeError: more than 2^24 configurations.
     """
-
-    def one(code: Int[Array, ""]) -> Inexact[Array, ""]:
-        return ansatz.log_psi(params, configurations(code[None], sector.n_sites)[0])
-
-    codes = jnp.asarray(sector.indices())
-    return jax.vmap(one)(codes) if len(codes) <= CHUNK else jax.lax.map(one, codes, batch_size=CHUNK)
+    return psi.log_psi(configurations(jnp.asarray(sector.indices()), sector.n_sites))
 
 
 def probabilities(log_psi: Inexact[Array, " size"]) -> Float[Array, " size"]:

@@ -8,14 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Inexact, Int, Int8, Int32, PRNGKeyArray, UInt32
 
-from nqs_core.ansatze.base import Ansatz, Cost, LocalUpdates, Prepared, flip
+from nqs_core.ansatze.base import Cost, LocalUpdates, Prepared, flip
 from nqs_core.ansatze.operations import Effort
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
-from nqs_core.samplers.base import Sampler, SamplerInfo, Samples
+from nqs_core.samplers.base import Sampler, Samples
 from nqs_core.sector import Sector
-from nqs_core.types import Params
+from nqs_core.types import Info
+from nqs_core.wavefunction import Psi
 
 FLIP_WORDS, EXCHANGE_WORDS = 1, 4  # random words that a proposal takes
 
@@ -83,25 +84,23 @@ class Metropolis(Sampler):
                 f"sampler 'metropolis': the sector sz = {sz:g} holds one configuration, there is nothing to exchange"
             )
 
-    def init(self, key: PRNGKeyArray, ansatz: Ansatz, params: Params) -> Chains:
+    def init(self, key: PRNGKeyArray, psi: Psi) -> Chains:
         key_start, key_walk = jax.random.split(key)
         sigma = self.sector.random(key_start, self.n_chains)
         if self.n_burn == 0:
             return Chains(sigma)
-        return Chains(self._run(key_walk, ansatz, params, sigma, self.n_burn)[0])
+        return Chains(self._run(key_walk, psi, sigma, self.n_burn)[0])
 
-    def sample(
-        self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, state: Chains
-    ) -> tuple[Samples, Chains, SamplerInfo]:
+    def sample(self, key: PRNGKeyArray, psi: Psi, state: Chains) -> tuple[Samples, Chains, Info]:
         def draw(sigma: Array, key: PRNGKeyArray) -> tuple[Array, tuple[Array, Array, Array]]:
-            sigma, log_psi, acceptance = self._run(key, ansatz, params, sigma, self.n_sweeps)
+            sigma, log_psi, acceptance = self._run(key, psi, sigma, self.n_sweeps)
             return sigma, (sigma, log_psi, acceptance)
 
         keys = jax.random.split(key, self.n_samples // self.n_chains)
         sigma, (draws, log_psi, acceptance) = jax.lax.scan(draw, state.sigma, keys)
         draws, log_psi = jnp.swapaxes(draws, 0, 1), jnp.swapaxes(log_psi, 0, 1)
         samples = Samples(draws, log_psi, jnp.zeros(log_psi.shape, jnp.float64))
-        return samples, Chains(sigma), SamplerInfo(jnp.asarray(True), {"acceptance": jnp.mean(acceptance)})
+        return samples, Chains(sigma), Info(jnp.asarray(True), {"acceptance": jnp.mean(acceptance)}, {})
 
     def effort(self, cost: Cost) -> Effort:
         """A cache for every draw, and an update for every proposal that changes the configuration."""
@@ -113,11 +112,10 @@ class Metropolis(Sampler):
         return Effort(caches=self.n_samples, advances=proposals * share, rounds=proposals / self.n_chains)
 
     def _run(
-        self, key: PRNGKeyArray, ansatz: Ansatz, params: Params, sigma: Int8[Array, "n_chains n_sites"], n_sweeps: int
+        self, key: PRNGKeyArray, psi: Psi, sigma: Int8[Array, "n_chains n_sites"], n_sweeps: int
     ) -> tuple[Array, Array, Float[Array, ""]]:
         """`n_sweeps` sweeps of every chain: the last configurations, their log ψ, and the fraction accepted."""
-        updates = ansatz.local_updates()
-        prepared = updates.prepare(params)
+        updates, prepared = psi.updates, psi.prepared
         n_chains, n_sites = sigma.shape
         bonds = None if self.sector.sz is None else self.lattice.bonds()
 

@@ -17,6 +17,7 @@ from nqs_core.hamiltonians import HAMILTONIANS
 from nqs_core.jacobian import force
 from nqs_core.operators import compile
 from nqs_core.sector import Sector
+from nqs_core.wavefunction import bind
 from tests.contracts.variants import chain, label, network, variants
 
 SPECS = variants(ANSATZE)
@@ -158,7 +159,7 @@ def test_gradient_equals_finite_differences_of_the_exact_energy(spec):
     def energy(p):
         log_psi = jax.vmap(partial(ansatz.log_psi, p))(sigma)
         weights = jax.nn.softmax(2 * log_psi.real)
-        e_loc = local_values(operator, ansatz, p, sigma)
+        e_loc = local_values(bind(ansatz, p), operator, sigma)
         return jnp.sum(weights * e_loc).real, weights, e_loc
 
     _, weights, e_loc = energy(params)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nqs_core.reference import data_folder, extrapolate, fit
+from nqs_core.reference import data_folder, fit
+from nqs_core.reference.fit import extrapolate
 
 CHI = [25, 50, 100, 200]
 NO_VARIANCE = [None] * 4

@@ -73,7 +73,7 @@ def test_every_way_to_the_kernel_is_the_same(name, params, monkeypatch):
     for way in ways:
         kernel = jax.jit(partial(neural_tangent_kernel, ansatz, made=way))(theta, sigma)
         np.testing.assert_allclose(kernel, jacobian @ jacobian.T, rtol=1e-10, atol=1e-10)
-    monkeypatch.setattr(jacobian_module, "at_once", lambda ansatz, n: 3)
+    monkeypatch.setattr(jacobian_module, "backward_at_once", lambda ansatz, n: 3)
     total = jax.jit(partial(log_derivative_sum, ansatz))(theta, sigma, jnp.ones(7))
     np.testing.assert_allclose(as_real(total), jacobian[:7].sum(0), rtol=1e-10, atol=1e-10)
 

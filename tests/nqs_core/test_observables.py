@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs_core import estimators, problem
+from nqs_core import batching, problem
 from nqs_core.config import Spec
 from nqs_core.errors import ConfigError, TooLargeError
 from nqs_core.hamiltonians import HAMILTONIANS
@@ -17,6 +17,7 @@ from nqs_core.observables import OBSERVABLES, averages
 from nqs_core.observables.structure_factor import wave_vectors
 from nqs_core.samplers.base import Samples
 from nqs_core.sector import Sector
+from nqs_core.wavefunction import bind
 from tests.nqs_core import kron
 from tests.nqs_core.small import LATTICE_CASES, lattice
 from tests.nqs_core.systems import LogTable, config
@@ -114,7 +115,7 @@ def expected(name, psi):
 def test_observables_equal_dense_expectations(quantity, name, signed):
     hamiltonian, ansatz, theta, psi = state(name, signed)
     subject = observable(quantity, hamiltonian, ansatz.sector)
-    values = averages.group_means([subject], ansatz, theta, every_pair(name, signed))
+    values = averages.group_means([subject], bind(ansatz, theta), every_pair(name, signed))
     means = {key: np.asarray(value.mean(axis=0)) for key, value in values.items()}
     assert means
     means |= subject.derived(means, {key: np.zeros_like(value) for key, value in means.items()})
@@ -146,11 +147,11 @@ def random_samples(n_chains, n_draws, n_sites, seed=0):
 @pytest.mark.parametrize(("n_chains", "n_draws", "chunk"), [(8, 3, 7), (300, 1, 4096), (257, 2, 7), (1, 50, 4096)])
 def test_groups_hold_every_sample_once(monkeypatch, n_chains, n_draws, chunk):
     """Whatever the numbers of chains, draws and chunks."""
-    monkeypatch.setattr(estimators, "CHUNK", chunk)
+    monkeypatch.setattr(batching, "MOST", chunk)
     hamiltonian, ansatz, theta, _ = state("marshall", True)
     subjects = [observable(name, hamiltonian, Sector(N)) for name in OBSERVABLES]
     samples = random_samples(n_chains, n_draws, N)
-    means = averages.group_means(subjects, ansatz, theta, samples)
+    means = averages.group_means(subjects, bind(ansatz, theta), samples)
     assert {k: v.shape for k, v in means.items()} == averages.shapes(subjects, N, n_chains)
     weight, spins = np.exp(samples.log_weight), np.asarray(samples.sigma, float)
     groups = np.array_split(np.arange(n_chains), len(means["magnetisation"]))
@@ -205,7 +206,7 @@ def test_staggered_magnetisation_is_the_structure_factor_at_the_corner():
     hamiltonian = HAMILTONIANS.build(Spec(name="heisenberg"), lattice=site)
     subjects = [observable(name, hamiltonian, Sector(16)) for name in ("magnetisation", "structure_factor")]
     _, ansatz, theta, _ = state("tfim", False)
-    means = averages.group_means([subjects[1]], ansatz, theta, random_samples(8, 5, 16))
+    means = averages.group_means([subjects[1]], bind(ansatz, theta), random_samples(8, 5, 16))
     spins, weight = np.asarray(random_samples(8, 5, 16).sigma), np.exp(random_samples(8, 5, 16).log_weight)
     staggered = jax.vmap(jax.vmap(lambda s: subjects[0].diagonal(s)["staggered_magnetisation_squared"]))(
         jnp.asarray(spins)
@@ -229,7 +230,7 @@ def entropies(n_chains, partner):
     def one(key):
         index = partner(jax.random.categorical(key, 2 * log_psi.real, shape=(n_chains, 4)))
         samples = Samples(sigma[index], log_psi[index], jnp.zeros(index.shape))
-        return averages.group_means([subject], normalised, theta, samples)
+        return averages.group_means([subject], bind(normalised, theta), samples)
 
     normalised = LogTable(lattice=ansatz.lattice, sector=ansatz.sector, complex=True)
     theta = {"params": {"table": log_psi}}

@@ -16,6 +16,7 @@ from nqs_core.optimizers import OPTIMIZERS
 from nqs_core.optimizers.base import Batch
 from nqs_core.samplers import SAMPLERS
 from nqs_core.sector import Sector
+from nqs_core.wavefunction import bind
 from tests.contracts.variants import SMALL, chain, network
 from tests.nqs_core.small import lattice
 from tests.nqs_core.systems import config
@@ -107,9 +108,9 @@ def test_a_sampler_evaluates_as_often_as_it_says(name: str) -> None:
     given: dict[str, Any] = {"n_samples": 32} | ({"n_chains": 16, "n_sweeps": 2} if name == "metropolis" else {})
     sampler = SAMPLERS.build(Spec(name=name, params=given), lattice=chain(n), sector=Sector(n))
     key = jax.random.key(0)
-    state = sampler.init(key, ansatz, params)
+    state = sampler.init(key, bind(ansatz, params))
     effort = sampler.effort(ansatz.local_updates().cost)
-    made = of(lambda k, p, s: sampler.sample(k, ansatz, p, s), key, params, state)
+    made = of(lambda k, p, s: sampler.sample(k, bind(ansatz, p), s), key, params, state)
     assert made.products == (effort.forwards + effort.caches + effort.advances) * forward(ansatz).products
     assert effort.rounds >= 1
 
@@ -154,7 +155,7 @@ def test_an_optimizer_computes_about_as_much_as_it_says(name: str, head: str) ->
     rest = (log_psi, jnp.zeros(n_samples), log_psi * 1.0)
 
     def update(p: Any, s: Any, state: Any) -> Any:
-        return optimizer.update(jax.random.key(1), Batch(ansatz, s, *rest), p, state)
+        return optimizer.update(jax.random.key(1), Batch(bind(ansatz, p), s, *rest), state)
 
     made = of(update, params, sigma, optimizer.init(params))
     effort = optimizer.effort(ansatz, params, n_samples)

@@ -16,6 +16,7 @@ from nqs_core.config import RunConfig
 from nqs_core.errors import ConfigError
 from nqs_core.lattices import LATTICES
 from nqs_core.sector import Sector
+from nqs_core.wavefunction import bind
 from tests.contracts.variants import SMALL, label, moved, variants
 from tests.nqs_core.systems import PAULI, config, log_amplitudes
 
@@ -119,7 +120,7 @@ def test_the_parameters_are_those_of_the_run_and_all_else_is_new(sampler, optimi
         assert same_bits(getattr(start, part), getattr(fresh, part)), part
     # The chains have walked on the new parameters, with the random numbers of the new seed.
     key = jax.random.split(jax.random.key(5), 3)[2]
-    assert same_bits(start.sampler, built.sampler.init(key, built.ansatz, state.params))
+    assert same_bits(start.sampler, built.sampler.init(key, bind(built.ansatz, state.params)))
     assert same_bits(start.sampler, fresh.sampler) == (sampler["name"] == "exact")
 
 
