@@ -29,7 +29,8 @@ async def visit(address: str, said: str) -> float:
     socket = address.replace("http", "ws", 1).rstrip("/") + "/ws"
     origin: Any = address.rstrip("/")
     protocols: Any = ["bokeh", found[1]]
-    async with connect(socket, subprotocols=protocols, origin=origin, max_size=None, proxy=None) as connection:
+    options: dict[str, Any] = {"max_size": None, "proxy": None, "open_timeout": PATIENCE}
+    async with connect(socket, subprotocols=protocols, origin=origin, **options) as connection:
         async with asyncio.timeout(PATIENCE):
             assert (await _receive(connection))[0] == "ACK"
             await _send(connection, 1, "PULL-DOC-REQ", {})
