@@ -5,7 +5,6 @@ the server sends binary frames, u32 header length | JSON header | blocks, about 
 """
 
 import asyncio
-import base64
 import contextlib
 import logging
 import struct
@@ -14,12 +13,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Engine
 
 from backend import store
 from backend.presence import Presence
 from backend.series import Curve, brief
+from backend.spins import lattice_shape, unpack
 from backend.strict import dumps
 from nqs_core import words
 from nqs_core.errors import NQSError
@@ -91,20 +90,6 @@ class Topic:
 
 def _surprising(error: Exception) -> bool:
     return not isinstance(error, NQSError)  # whose sentence says everything
-
-
-def unpack(spins: str, n_chains: int, n_sites: int) -> bytes:
-    """The int8 block (+1 / -1, row-major) of a snapshot's base64 of packed bits."""
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(spins), np.uint8), count=n_chains * n_sites)
-    return (2 * bits.astype(np.int8) - 1).tobytes()
-
-
-def lattice_shape(run: dict[str, Any]) -> dict[str, Any]:
-    """How the spins of a run lie: the lattice's name and its extent (unit cells along each axis)."""
-    lattice = run["config"]["lattice"]
-    params = lattice.get("params", {})
-    extent = params.get("extent") or [params.get("length") or run["n_sites"]]
-    return {"extent": extent, "lattice": lattice["name"]}
 
 
 class Client:

@@ -151,13 +151,8 @@ def step(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
     key, key_sample, key_update = jax.random.split(state.key, 3)
     psi = bind(problem.ansatz, state.params)
     samples, sampler, info, e_loc = _sample(problem, problem.sampler, key_sample, psi, state.sampler)
-    batch = Batch(
-        psi,
-        samples.sigma.reshape(-1, problem.n_sites),
-        samples.log_psi.reshape(-1),
-        samples.log_weight.reshape(-1),
-        e_loc.reshape(-1),
-    )
+    flat = [x.reshape(-1) for x in (samples.log_psi, samples.log_weight, e_loc)]
+    batch = Batch(psi, samples.sigma.reshape(-1, problem.n_sites), *flat)
     params, optimizer, report = problem.optimizer.update(key_update, batch, state.optimizer)
     params, optimizer = jax.tree.map(
         lambda new, old: jnp.where(info.ready & report.ready, new, old),
