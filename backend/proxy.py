@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response, Strea
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+HANDSHAKE_SECONDS = 120.0  # the UI builds the pages of a whole class one after the other before it answers
 HOP_BY_HOP = {
     "connection", "host", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers",
     "transfer-encoding", "upgrade",
@@ -127,6 +128,7 @@ class Proxy:
                 subprotocols=browser.scope["subprotocols"] or None,
                 max_size=None,
                 compression=None,
+                open_timeout=HANDSHAKE_SECONDS,
                 user_agent_header=None,
                 proxy=None,
             )
