@@ -23,6 +23,7 @@ from nqs_core.optimizers import OPTIMIZERS, Optimizer
 from nqs_core.samplers import SAMPLERS, Sampler
 from nqs_core.sector import Sector
 
+MAX_SITES = 2**17  # of a run: on more of them the plan alone takes seconds
 LABELS = ("momentum", "point_group", "spin_flip")  # what a network gets by projection
 
 
@@ -93,7 +94,7 @@ def has_labels(config: RunConfig) -> bool:
 
 
 def _all_that_apply(config: RunConfig) -> list[str]:
-    lattice = LATTICES.build(config.lattice)
+    lattice = _lattice(config)
     hamiltonian = HAMILTONIANS.build(config.hamiltonian, lattice=lattice)
     return [
         name
@@ -111,14 +112,14 @@ def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
 
     Raises:
         ConfigError: an unknown name or value, or parts that do not fit together.
-        TooLargeError: the run would need more memory than the limit.
+        TooLargeError: more than 2^17 sites, or the run would need more memory than the limit.
     """
     config = with_defaults(config)
     assert config.sampler is not None
     assert config.optimizer is not None
     assert config.observables is not None
     _refuse_unbuilt(config)
-    lattice = LATTICES.build(config.lattice)
+    lattice = _lattice(config)
     limit = _limit(memory_limit)
     sector = Sector(lattice.n_sites, config.sector.sz if config.sector else None)
     ansatz = ANSATZE.build(config.ansatz, lattice=lattice, sector=sector, precision=config.precision)
@@ -130,6 +131,17 @@ def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
         ansatz = project(ansatz, lattice, config.sector, getattr(hamiltonian, "marshall", False))
     observables = tuple(_observable(n, hamiltonian, sector) for n in config.observables)
     return _complete(config, hamiltonian, ansatz, observables, limit)
+
+
+def _lattice(config: RunConfig) -> Lattice:
+    """Raises:
+    TooLargeError: more sites than runs are offered for.
+    """
+    lattice = LATTICES.build(config.lattice)
+    if lattice.n_sites > MAX_SITES:
+        sites = f"lattice {config.lattice.name!r} has {lattice.n_sites} sites"
+        raise TooLargeError(f"{sites}; runs are offered for up to {MAX_SITES} sites")
+    return lattice
 
 
 def _limit(memory_limit: int | None) -> int:

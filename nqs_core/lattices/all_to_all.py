@@ -16,7 +16,7 @@ from nqs_core.registry import component, param
 class AllToAll(Lattice):
     """All to all: every pair of sites is a bond of the first shell, at distance 1; drawn on a circle."""
 
-    size: int = param(12, title="Size", help="Number of sites.", unit="sites", ge=2, le=1_000_000)
+    size: int = param(12, title="Size", help="Number of sites.", unit="sites", ge=2, le=4096)
 
     points: ClassVar = {"Γ": (0.0,)}
 

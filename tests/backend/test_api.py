@@ -154,7 +154,8 @@ def test_bad_configurations_are_refused_with_place_and_reason(api: httpx.Client,
 @pytest.mark.parametrize(
     ("config", "why"),
     [
-        (changed("lattice.params.length", 10**6), "GB"),
+        (changed("lattice.params.length", 10**6), "1000000 sites; runs are offered for up to 131072"),
+        (changed("lattice.params.length", 10**5), "GB"),
         (GOOD | {"sector": {"sz": 0}}, "does not conserve"),
         (GOOD | {"sampler": {"name": "autoregressive"}}, "needs an autoregressive ansatz"),
         (GOOD | {"n_states": 2}, "not available"),

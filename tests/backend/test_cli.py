@@ -234,7 +234,7 @@ SYSTEM = [
 ]
 NETWORK = [
     ({"ansatz": {"name": "nope"}}, "nope"),
-    ({"lattice": {"name": "chain", "params": {"length": 10**6}}}, "GB"),
+    ({"lattice": {"name": "chain", "params": {"length": 10**6}}}, "1000000 sites"),
     ({"sampler": {"name": "metropolis", "params": {"n_samples": 10**10}}}, "n_samples"),
 ]
 
