@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import numpy as np
 from pydantic_core import to_json
 
 from nqs_core.errors import NQSError
@@ -99,4 +98,4 @@ def dumps(content: Any, pretty: bool = False) -> bytes:
 
 
 def _array(value: Any) -> Any:
-    return np.asarray(value).tolist()
+    return value.tolist()

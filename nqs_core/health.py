@@ -15,6 +15,7 @@ BELOW_ERRORS = 3.0  # standard errors below an exact energy that sampling alone 
 MIDDLE_ERRORS = 5.0  # standard errors above the middle of the spectrum
 MAX_R_HAT = 1.1
 MIN_EFFECTIVE = 100.0  # effective samples
+INDEPENDENT = 0.5  # effective part of a training step's samples from which on their number is the user's choice
 MAX_ABOVE = 0.1  # of |E₀|, above a reference
 AGREES = 1e-3  # of |E₀|
 MIN_DESCENT = 0.01  # of the way from the first energy to the lower bound of the spectrum
@@ -128,8 +129,11 @@ class Record:
         return statistics.median(values) if values else None
 
     def _effective(self) -> float | None:
+        """Of a step; None where its samples are as good as independent, however few a step takes."""
         values = [value for row in self.recent if (value := _product(row, "ess", "n_samples")) is not None]
-        return statistics.median(values) if values else None
+        if not values or (self._median("ess") or 0.0) > INDEPENDENT:
+            return None
+        return statistics.median(values)
 
 
 def agreement(scalars: Mapping[str, Any]) -> float | None:

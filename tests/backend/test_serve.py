@@ -55,6 +55,14 @@ def processes(folder: Path) -> dict[int, str]:
     return {pid: module for pid, module in found.items() if module}
 
 
+def gone(folder: Path) -> None:
+    """Wait until no process works for this data folder."""
+    deadline = time.monotonic() + PATIENCE
+    while left := processes(folder):
+        assert time.monotonic() < deadline, f"processes outlive a supervisor that is killed: {left}"
+        time.sleep(0.1)
+
+
 class Served:
     """`spinscope serve` in a folder of its own."""
 
@@ -205,7 +213,7 @@ def test_a_server_for_others_needs_its_token_and_tells_it_nobody(tmp_path: Path)
     for pid in [*processes(tmp_path), server.process.pid]:
         assert token.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
     server.stop(signal.SIGKILL)
-    until(lambda: not processes(tmp_path), "processes outlive a supervisor that is killed")
+    gone(tmp_path)
     logs = [path.read_text() for path in (tmp_path / "logs").iterdir()]
     assert not any(token in log or "token=" in log for log in logs)
 

@@ -297,7 +297,7 @@ def test_a_full_disk_is_told_and_queues_nothing(place: Place, monkeypatch: pytes
 
     before = store.counts(place.engine)
     monkeypatch.setattr(checkpoint, "write", full)
-    with pytest.raises(NQSError, match=r"^init_from: the parameters cannot be kept in the data folder: No space left"):
+    with pytest.raises(NQSError, match=r"^the disk is full: nothing can be written to .*; free some space"):
         place.pupil()
     assert store.counts(place.engine) == before
     assert place.folders() == {place.teacher}

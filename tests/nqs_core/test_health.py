@@ -229,3 +229,9 @@ def test_many_short_chains_that_mix_are_judged_by_the_nested_r_hat() -> None:
     stuck = Record(result={"energy": -10.0, "r_hat": "Infinity", "r_hat_nested": 1.4})
     found = [judge(record.facts()) for record in (mixed, stuck)]
     assert [health.level if health else None for health in found] == ["good", "doubtful"]
+
+
+def test_few_samples_a_step_are_a_choice_and_few_effective_ones_are_not() -> None:
+    row = {"energy": -10.0, "energy_error": 0.1, "acceptance": 0.3, "n_samples": 64}
+    found = [judge(Record(recent=[row | {"ess": ess}] * 4).facts()) for ess in (1.0, 0.3)]
+    assert [health.level if health else None for health in found] == ["good", "doubtful"]
