@@ -59,7 +59,7 @@ def test_bad_configurations_are_refused_with_the_reason(changes, sentence):
 )
 def test_what_does_not_fit_is_refused_with_an_estimate(changes):
     changes = {"sampler": {"name": "metropolis"}} | changes
-    with pytest.raises((TooLargeError, ConfigError), match=r"GB|less than or equal"):
+    with pytest.raises((TooLargeError, ConfigError), match=r"GB|less than or equal|offered for up to"):
         problem.build(config(**changes))
 
 
