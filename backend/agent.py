@@ -10,7 +10,6 @@ import contextlib
 import logging
 import signal
 import socket
-import threading
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -148,9 +147,9 @@ def _describe(status: int) -> str:
 def main() -> int:
     """Until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stop = threading.Event()
+    told: list[int] = []  # an Event has a lock, on which a second signal during the first would wait for ever
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: told.append(number))
     settings = Settings.from_env()
     private.tighten(settings)
     try:
@@ -161,7 +160,8 @@ def main() -> int:
     agent = Agent(settings, engine, Local(settings, slots), device)
     LOG.info("%s: %s", device, ", ".join(slots))
     said = ""
-    while not stop.wait(TICK_SECONDS):
+    while not told:
+        time.sleep(TICK_SECONDS)
         try:
             agent.tick()
             said = ""
@@ -169,10 +169,10 @@ def main() -> int:
             if str(error) != said:
                 LOG.error("%s; trying again until it works", error)
             said = str(error)
-            stop.wait(1.0)
+            time.sleep(1.0)
         except Exception:
             LOG.exception("will try again")
-            stop.wait(1.0)
+            time.sleep(1.0)
     with contextlib.suppress(SQLAlchemyError):  # without the database the next agent finds the runs lost
         agent.close()
     return 0
