@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from backend import extrapolation, models, references, store
 from backend.disk import Room
 from backend.parsing import SPECS, checked, checked_spec
+from backend.patching import kept, merge
 from backend.planning import Planner
 from backend.problems import NotFound
 from backend.reference_service import ReferenceService
@@ -223,10 +224,7 @@ class Service:
         config = run["config"]
         if not isinstance(patch, dict):
             raise Invalid([("", "the patch must be a JSON object")])
-        for family in SPECS:
-            change = patch.get(family)
-            if isinstance(change, dict) and change.get("name") not in (None, (config.get(family) or {}).get("name")):
-                config = {**config, family: {}}  # another component does not take this one's parameters
+        config = {**config, **{family: kept(config.get(family), patch.get(family)) for family in SPECS}}
         patch = {"name": words.clone_name(run, patch, store.names(self.engine)), **patch}
         return self.submit(merge(config, patch), idem_key=idem_key, cloned_from=run_id, tags=run["tags"])
 
@@ -280,16 +278,3 @@ def _led(run: dict[str, Any], results: Mapping[str, dict[str, Any] | None]) -> d
 
 def _judged(run: dict[str, Any]) -> dict[str, Any]:
     return {**run, "verdict": references.judge(run)}
-
-
-def merge(target: Any, patch: Any) -> Any:
-    """`target` changed by a JSON merge patch: null removes, objects merge, all else replaces."""
-    if not isinstance(patch, dict):
-        return patch
-    out = dict(target) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            out.pop(key, None)
-        else:
-            out[key] = merge(out.get(key), value)
-    return out

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from pydantic_core import to_json
 
+from nqs_core.config import expanded
 from nqs_core.errors import NQSError
 
 MAX_DEPTH = 32
@@ -35,7 +36,7 @@ class Invalid(NQSError):
     def of(cls, errors: Sequence[Any], prefix: str = "") -> "Invalid":
         """The `errors()` of a pydantic exception, each with its path."""
         found = []
-        for item in errors[:MAX_PROBLEMS]:
+        for item in expanded(errors)[:MAX_PROBLEMS]:
             parts = [str(part)[:60] for part in item["loc"] if part not in ("body", "query", "path")]
             found.append((".".join([prefix, *parts] if prefix else parts), item["msg"]))
         return cls(found)

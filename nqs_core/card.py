@@ -1,5 +1,6 @@
 """What a network is, and what a run of it takes: known before anything is launched."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from nqs_core.ansatze.representation import representation
 from nqs_core.jacobian import real_size
 from nqs_core.lattices import Lattice, symmetry
 from nqs_core.problem import Problem, describe_update, fits, memory, work
+from nqs_core.schedules import Schedule
+
+CURVE_POINTS = 33
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Card:
     n_elements: of the group that the network is projected with, 1 without; n_forwards: evaluations of the network in
     one amplitude. memory: bytes by part. flops: real floating-point operations of a step by part.
     fits: for every sampler and optimizer why it cannot be combined with the rest, empty where it can.
+    curves: parameters that change during the run, `family.parameter` -> values from the first step to the last.
     """
 
     n_sites: int
@@ -49,6 +54,7 @@ class Card:
     memory: dict[str, int]
     flops: dict[str, float]
     fits: dict[str, dict[str, str]]
+    curves: dict[str, list[float]]
 
 
 def card(problem: Problem, memory_limit: int | None = None) -> Card:
@@ -75,7 +81,17 @@ def card(problem: Problem, memory_limit: int | None = None) -> Card:
         memory=memory(problem)._asdict(),
         flops={name: part.total for name, part in work(problem)._asdict().items()},
         fits=fits(problem, memory_limit),
+        curves=_curves(problem),
     )
+
+
+def _curves(problem: Problem) -> dict[str, list[float]]:
+    return {
+        f"{family}.{field.name}": value.curve(CURVE_POINTS).tolist()
+        for family in ("sampler", "optimizer")
+        for field in dataclasses.fields(getattr(problem, family))
+        if isinstance(value := getattr(getattr(problem, family), field.name), Schedule)
+    }
 
 
 def _groups(ansatz: Ansatz) -> tuple[Group, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 
 from nqs_core.errors import ConfigError
 
@@ -126,12 +128,28 @@ class MeasureJob(_Strict):
     samples: int = Field(16384, ge=2, le=10_000_000, title="Samples", description="Fresh samples.")
 
 
+def nested(errors: Sequence[Any], *above: str) -> PydanticCustomError:
+    """The `errors()` of a value inside another, at the path `above` in it, as one error that `expanded` opens again."""
+    inner = [{**item, "loc": (*above, *item["loc"])} for item in expanded(errors)]
+    return PydanticCustomError("nested", "a value in it does not fit", {"errors": inner})
+
+
+def expanded(errors: Iterable[Any]) -> list[dict[str, Any]]:
+    """The `errors()` of a pydantic exception, those of nested values each with its whole path."""
+    out: list[dict[str, Any]] = []
+    for item in errors:
+        inner = item["ctx"]["errors"] if item["type"] == "nested" else [{**item, "loc": ()}]
+        out += [{**each, "loc": (*item["loc"], *each["loc"])} for each in inner]
+    return out
+
+
 def explain(error: ValidationError, prefix: str = "") -> str:
     """One sentence for the first problem: where it is, what is wrong, what was given."""
-    first = error.errors(include_url=False)[0]
+    errors = expanded(error.errors(include_url=False))
+    first = errors[0]
     where = ".".join(str(part) for part in first["loc"]) or "configuration"
     given = "" if first["type"] in ("missing", "extra_forbidden") else f" (given: {str(first['input'])[:60]!r})"
-    more = f"; {error.error_count() - 1} more problem(s)" if error.error_count() > 1 else ""
+    more = f"; {len(errors) - 1} more problem(s)" if len(errors) > 1 else ""
     return f"{prefix}{where}: {first['msg']}{given}{more}"
 
 

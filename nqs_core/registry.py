@@ -2,13 +2,13 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Generic, TypeVar, dataclass_transform, get_origin
 
 import jax
 import pydantic
 
-from nqs_core.config import Spec, explain
+from nqs_core.config import Spec, explain, nested
 from nqs_core.errors import ConfigError
 from nqs_core.types import Coupling
 
@@ -22,16 +22,19 @@ def param(
     unit: str = "",
     title: str = "",
     limits: Mapping[str, int] | None = None,
+    family: "Registry[Any] | None" = None,
     **bounds: Any,
 ) -> Any:
     """A user's parameter of a component: help, unit and bounds (`ge`, `gt`, `le`, `lt`, `min_length`, ...).
 
     `limits`: what the component checks itself, for the schema.
+    `family`: the parameter is the spec of a component of this registry, `{"name": ..., "params": {...}}`, and the field
+    holds what is built from it; `default` is such a spec, or None, or a number where the family takes numbers, whose
+    `bounds` are those of that number.
     """
     extra = ({"unit": unit} if unit else {}) | dict(limits or {})
-    return dataclasses.field(
-        default=default, metadata={"param": {"description": help, "extra": extra, "title": title, "bounds": bounds}}
-    )
+    meta = {"description": help, "extra": extra, "title": title, "bounds": bounds, "family": family}
+    return dataclasses.field(default=default, metadata={"param": meta})
 
 
 def context(default: Any = dataclasses.MISSING, *, traced: bool = False) -> Any:
@@ -44,10 +47,13 @@ def context(default: Any = dataclasses.MISSING, *, traced: bool = False) -> Any:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(param, context, dataclasses.field))
 def component(cls: type[T]) -> type[T]:
-    """A frozen dataclass and pytree: fields of type `Coupling` and traced context are children, all others static."""
+    """A frozen dataclass and pytree.
+
+    Fields of type `Coupling`, components that are parameters, and traced context are children, all others static.
+    """
     cls = dataclasses.dataclass(frozen=True)(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-    traced = [f.name for f in fields if f.type is Coupling or f.metadata.get("traced")]
+    traced = [f.name for f in fields if f.type is Coupling or f.metadata.get("traced") or _family(f)]
     static = [f.name for f in fields if f.name not in traced]
 
     def flatten(instance: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -66,11 +72,18 @@ def component(cls: type[T]) -> type[T]:
     return cls
 
 
+def _family(field: dataclasses.Field[Any]) -> "Registry[Any] | None":
+    """The registry whose specs the field takes."""
+    return field.metadata.get("param", {}).get("family")
+
+
 def _as_tuple(value: Any) -> Any:
     return tuple(_as_tuple(v) for v in value) if isinstance(value, list) else value
 
 
 def _annotation(field: dataclasses.Field[Any]) -> Any:
+    if (family := _family(field)) is not None:
+        return family.annotation(field.metadata["param"]["bounds"], optional=field.default is None)
     kind: Any = float if field.type is Coupling else field.type
     members = getattr(kind, "__args__", ()) if get_origin(kind) is not tuple else (kind,)
     if any(get_origin(k) is tuple for k in (kind, *members)):
@@ -78,15 +91,35 @@ def _annotation(field: dataclasses.Field[Any]) -> Any:
     return kind
 
 
+_RULES = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+def _bounded(bounds: Mapping[str, Any]) -> Any:
+    return Annotated[float, pydantic.Field(**bounds)]
+
+
+def _checked(validate: Callable[[], Any], *above: str) -> Any:
+    try:
+        return validate()
+    except pydantic.ValidationError as error:
+        raise nested(error.errors(include_url=False), *above) from None
+
+
 class Registry(Mapping[str, type[T]], Generic[T]):
     """The components of one family by name.
+
+    Args:
+        family: what they are.
+        classes: by their names.
+        number: the component that a bare number stands for where a spec is a parameter, as its parameter `value`.
 
     Raises:
         ValueError: a class is registered twice.
     """
 
-    def __init__(self, family: str, classes: Mapping[str, type[T]]) -> None:
+    def __init__(self, family: str, classes: Mapping[str, type[T]], number: str = "") -> None:
         self.family = family
+        self.number = number
         self._classes = dict(classes)
         self._models: dict[str, type[pydantic.BaseModel]] = {}
         if len(set(self._classes.values())) != len(self._classes):
@@ -113,16 +146,20 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             for f in dataclasses.fields(self[name]):  # type: ignore[arg-type]
                 if (meta := f.metadata.get("param")) is None:
                     continue
+                family = meta["family"]
+                default: Any = ... if f.default is dataclasses.MISSING else f.default
+                if family is not None and default not in (..., None):
+                    default = family.filled(default, meta["bounds"])
+                bounds: dict[str, Any] = {} if family is not None else meta["bounds"]
                 info = pydantic.Field(
-                    ... if f.default is dataclasses.MISSING else f.default,
+                    default,
                     title=meta["title"] or f.name,
                     description=meta["description"],
                     json_schema_extra=meta["extra"] or None,
-                    **meta["bounds"],
+                    **bounds,
                 )
                 fields[f.name] = (_annotation(f), info)
-            rules = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
-            self._models[name] = pydantic.create_model(name, __config__=rules, **fields)
+            self._models[name] = pydantic.create_model(name, __config__=_RULES, **fields)
         return self._models[name]
 
     def params(self, spec: Spec) -> dict[str, Any]:
@@ -137,11 +174,53 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             allowed = ", ".join(self.model(spec.name).model_fields) or "none"
             raise ConfigError(f"{explain(error, f'{self.family} {spec.name!r}: ')}; parameters: {allowed}") from None
 
+    def annotation(self, bounds: Mapping[str, Any], optional: bool) -> Any:
+        """The type of a parameter that is a spec of this family, or None where `optional`, for pydantic."""
+        schema: dict[str, Any] = {"family": self.family, "anyOf": [self._schema(name) for name in self]}
+        if self.number:
+            schema["number"] = self.number
+            schema["anyOf"].insert(0, pydantic.TypeAdapter(_bounded(bounds)).json_schema())
+        if optional:
+            schema["anyOf"].append({"type": "null"})
+        check = pydantic.PlainValidator(lambda v: None if optional and v is None else self.filled(v, bounds))
+        return Annotated[Any, check, pydantic.WithJsonSchema(schema)]
+
+    def filled(self, value: Any, bounds: Mapping[str, Any]) -> Any:
+        """A spec as JSON with its defaults, or the bare number, of a parameter of this family.
+
+        Raises:
+            PydanticCustomError: it is neither; `config.expanded` says where.
+        """
+        if self.number and not isinstance(value, Mapping | Spec):
+            return _checked(lambda: pydantic.TypeAdapter(_bounded(bounds), config=_RULES).validate_python(value))
+        spec = value if isinstance(value, Spec) else _checked(lambda: Spec.model_validate(value))
+        if spec.name not in self:
+            names = ", ".join(sorted(self))
+            what = {"type": "unknown", "loc": ("name",), "msg": f"choose one of {names}", "input": spec.name}
+            raise nested([what])
+        params = _checked(lambda: self.model(spec.name).model_validate(spec.params), "params")
+        return {"name": spec.name, "params": dict(params)}
+
+    def _schema(self, name: str) -> dict[str, Any]:
+        doc = inspect.cleandoc(self[name].__doc__ or "")
+        return {
+            "type": "object",
+            "title": name,
+            "description": doc.splitlines()[0] if doc else "",
+            "properties": {"name": {"const": name}, "params": self.model(name).model_json_schema()},
+            "required": ["name"],
+            "additionalProperties": False,
+        }
+
     def build(self, spec: Spec, **context: Any) -> T:
-        """Instantiate `spec`; of `context`, each class gets the fields that it declares."""
-        cls = self[spec.name]
-        known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        return cls(**self.params(spec), **{k: v for k, v in context.items() if k in known})
+        """Instantiate `spec` and the specs in it; of `context`, each class gets the fields that it declares."""
+        cls, params = self[spec.name], self.params(spec)
+        fields: dict[str, Any] = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for name, value in params.items():
+            if (family := _family(fields[name])) is not None and value is not None:
+                inner = value if isinstance(value, dict) else {"name": family.number, "params": {"value": value}}
+                params[name] = family.build(Spec(**inner), **context)
+        return cls(**params, **{k: v for k, v in context.items() if k in fields})
 
     def catalog(self) -> dict[str, dict[str, Any]]:
         """For every component: its docstring, its LaTeX formula if it has one, its parameters as JSON schema."""

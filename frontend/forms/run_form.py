@@ -1,13 +1,14 @@
 """The form of a run, built from the catalog: one section per family, each with the fields of the chosen component."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import panel_material_ui as pmui
 
 from frontend import layout
 from frontend.figures.card_text import because
+from frontend.forms.nested import SpecControl, control_of
 from frontend.forms.observing import ObservablesForm
 from frontend.forms.schema import Field, FieldError, field, fields
 from frontend.forms.sector import SectorForm
@@ -69,7 +70,7 @@ class Section:
         """The fields of the chosen component, made when it is chosen first."""
         if self.name not in self._controls:
             specs = fields(self.entry.get("schema") or {})
-            self._controls[self.name] = {spec.name: Control(spec, self._on_field) for spec in specs}
+            self._controls[self.name] = {spec.name: control_of(spec, self._on_field) for spec in specs}
         return self._controls[self.name]
 
     def _on_select(self, event: Any) -> None:
@@ -102,7 +103,7 @@ class Section:
         short = [c for c in controls if c.spec.kind != "bool"]
         for control in controls:
             narrowest = "max-content" if control.spec.kind == "bool" else "0"
-            basis = "100%" if control.spec.lines else "calc(50% - 5px)"
+            basis = "100%" if control.spec.lines or control.spec.kind == "spec" else "calc(50% - 5px)"
             control.widget.styles = {"flex": f"1 1 {basis}", "min-width": narrowest}
             control.widget.min_width = 0
         self.body.objects = [c.widget for c in [*short, *(c for c in controls if c not in short)]]
@@ -260,10 +261,20 @@ class RunForm:
             self.sections[where].error(what)
             return True
         controls = self.sections[family].controls if family in self.sections else {"name": self.name, **self.run}
-        if (control := controls.get(key or family)) is None:
+        key, _, inner = (key or family).partition(".")
+        if (control := controls.get(key)) is None:
             return self.observing.mark(where, what)
-        control.error(what)
+        if not (isinstance(control, SpecControl) and inner and control.mark(inner, what)):
+            control.error(what)
         return True
+
+    def draw(self, curves: Mapping[str, Sequence[float]]) -> None:
+        """Show how parameters change during the run: family.parameter -> values from the first step to the last."""
+        for where, values in curves.items():
+            family, _, key = where.partition(".")
+            control = self.sections[family].controls.get(key) if family in self.sections else None
+            if isinstance(control, SpecControl):
+                control.draw(values)
 
 
 def split_tags(text: str) -> list[str]:

@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["int", "float", "bool", "choice", "text", "ints", "floats", "flags", "json"]
+Kind = Literal["int", "float", "bool", "choice", "text", "ints", "floats", "flags", "json", "spec"]
 LISTS: Mapping[str, Kind] = {"integer": "ints", "number": "floats"}
 SCALARS: Mapping[str, Kind] = {"integer": "int", "number": "float", "boolean": "bool", "string": "text"}
 
 
 class FieldError(ValueError):
     """What is typed is no value of the field; the message is for the person who typed it."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One component that a field of kind "spec" may hold; `name` is empty for a bare number."""
+
+    name: str
+    summary: str
+    fields: "tuple[Field, ...]"
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,7 @@ class Field:
     below: float | None = None
     max_length: int | None = None
     choices: tuple[Any, ...] = ()
+    variants: "tuple[Variant, ...]" = ()
 
     @property
     def label(self) -> str:
@@ -60,7 +70,7 @@ class Field:
     def tooltip(self) -> str:
         """Meaning, range and default in one short text."""
         parts = [self.help.rstrip("."), f"Range {self.range}" if self.range else ""]
-        if self.default is not None and self.kind != "bool" and not self.lines:
+        if self.default is not None and self.kind not in ("bool", "spec") and not self.lines:
             parts.append(f"Default {show(self, self.default)}")
         return ". ".join(filter(None, parts)) + "."
 
@@ -108,6 +118,8 @@ def _kind(schema: Mapping[str, Any], members: list[Mapping[str, Any]]) -> Kind:
 def field(name: str, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None, required: bool = False) -> Field:
     """One property of an object schema. What no widget fits is edited as JSON, so that every schema has a form."""
     schema = _resolve(schema, root or schema)
+    if "family" in schema:
+        return _spec(name, schema, required)
     members = [_resolve(m, root or schema) for m in schema.get("anyOf") or schema.get("oneOf") or [schema]]
     optional = any(m.get("type") == "null" for m in members)
     members = [m for m in members if m.get("type") != "null"] or [schema]
@@ -132,6 +144,30 @@ def field(name: str, schema: Mapping[str, Any], root: Mapping[str, Any] | None =
         below=one.get("exclusiveMaximum"),
         max_length=one.get("maxLength"),
         choices=choices,
+    )
+
+
+def _spec(name: str, schema: Mapping[str, Any], required: bool) -> Field:
+    """A component of a family as a parameter; its variants in the order of the schema."""
+    members: list[Mapping[str, Any]] = [m for m in schema["anyOf"] if m.get("type") != "null"]
+    variants = []
+    for member in members:
+        if member["type"] == "number":
+            number = field(name, {**member, "title": "Value", "description": schema.get("description", "")})
+            variants.append(Variant("", "The same value at every step", (number,)))
+        elif (component := member["properties"]["name"]["const"]) != schema.get("number"):  # that is the bare number
+            inner = tuple(fields(member["properties"]["params"]))
+            variants.append(Variant(component, str(member.get("description", "")), inner))
+    return Field(
+        name=name,
+        title=str(schema.get("title") or name),
+        kind="spec",
+        help=str(schema.get("description") or ""),
+        unit=str(schema.get("unit") or ""),
+        default=schema.get("default"),
+        optional=len(members) < len(schema["anyOf"]),
+        required=required,
+        variants=tuple(variants),
     )
 
 
@@ -216,7 +252,7 @@ def parse(spec: Field, text: Any) -> Any:
 
 
 PROBLEM = re.compile(
-    r"^(?P<family>\w+) '(?P<name>[^']*)': (?P<field>\w+): (?P<what>.*?)(?: \(given: .*)?(?:; parameters: .*)?$"
+    r"^(?P<family>\w+) '(?P<name>[^']*)': (?P<field>[\w.]+): (?P<what>.*?)(?: \(given: .*)?(?:; parameters: .*)?$"
 )
 
 SIMPLE = re.compile(r"^(?P<field>[a-z_]+(?:\.[a-z_]+)?): (?P<what>.*?)(?: \(given: .*)?$")
@@ -232,7 +268,7 @@ def locate(detail: str, problems: tuple[tuple[str, str], ...] = ()) -> dict[str,
         if parts:
             found[".".join(parts)] = what
     if match := PROBLEM.match(detail):
-        found[f"{match['family']}.{match['field']}"] = match["what"]
+        found[f"{match['family']}.{match['field'].replace('.params.', '.')}"] = match["what"]
     elif not found and (match := SECTOR.match(detail) or SIMPLE.match(detail)):
         found[match["field"]] = match["what"]
     elif not found and (match := COMPONENT.match(detail)):

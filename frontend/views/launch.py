@@ -201,6 +201,7 @@ class LaunchPanel:
         self.card.show(answer)
         self.facts.object = card_text.reference(answer)
         self.form.offer((answer.get("card") or {}).get("fits") or {})
+        self.form.draw((answer.get("card") or {}).get("curves") or {})
         self.form.start.confirm(answer.get("init_from"))
         warnings = [str(w) for w in answer.get("warnings") or []]
         self.notes.param.update(object="".join(map(warning, warnings)), visible=bool(warnings))

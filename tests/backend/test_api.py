@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from backend import models, store
 from backend.main import create_app
-from backend.service import merge
+from backend.patching import kept, merge
 from backend.settings import Settings
 from backend.strict import loads
 from nqs_core.errors import NQSError
@@ -503,3 +503,11 @@ def test_lists_leave_out_the_arrays_of_results_and_see_new_ones(api: httpx.Clien
     for _ in range(2):
         assert listed()["result"] == {"energy": -1.0, "observables": {"m": {"mean": 0.5, "error": 0.1}}}
     assert api.get(f"/api/runs/{run}").json()["result"]["observables"] == observables
+
+
+def test_another_kind_of_a_parameter_that_is_a_spec_leaves_the_old_ones_parameters() -> None:
+    spec = {"name": "minsr", "params": {"rate": {"name": "cosine", "params": {"start": 1}}, "shift": 2}}
+    other = {"params": {"rate": {"name": "linear"}}}
+    assert kept(spec, other) == {"name": "minsr", "params": {"rate": {}, "shift": 2}}
+    assert kept(spec, {"params": {"rate": {"params": {"end": 0}}}}) == spec
+    assert kept(spec, {"name": "sgd"}) == {}
