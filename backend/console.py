@@ -114,7 +114,7 @@ def _train(
                 first = first or event
                 recent.append(event)
             if isinstance(event, MetricsEvent) and event.phase == "train":
-                energy = event.scalars["energy"]
+                energy = event.scalars.get("energy", math.nan)
                 error = relative_error(energy, known)
                 shown = "" if error is None else f", relative error {error:.1e}"
                 if error is None and (difference := absolute_error(energy, known)) is not None:

@@ -8,132 +8,38 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Inexact, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Inexact, Num, PRNGKeyArray
 
 from nqs_core import estimators, measurement, statistics
 from nqs_core.divergence import Guard
-from nqs_core.errors import ConfigError
 from nqs_core.events import Event, MetricsEvent, SnapshotEvent, StateEvent
-from nqs_core.measurement import Measured
 from nqs_core.operators import compile
 from nqs_core.optimizers.base import Batch
 from nqs_core.problem import Problem
 from nqs_core.samplers.base import Sampler, Samples
+from nqs_core.state import MEASURE, TRAIN, VMCState, blank, init, remeasure
 from nqs_core.stopwatch import Stopwatch
 from nqs_core.types import Info, Params
 from nqs_core.wavefunction import Psi, bind
 
-WINDOW = 64  # draws per chain that the diagnostics of the chains look back on
+__all__ = ["VMCState", "blank", "init", "measure", "remeasure", "run", "step", "times"]
+
 SNAPSHOT_CHAINS = 8
 SNAPSHOT_SECONDS = 0.4
-TRAIN, MEASURE = 0, 1
-REMEASURE = 2**31 - 1  # sets the random numbers of later measurements apart
-
-
-class Seconds(NamedTuple):
-    """Wall time of a run so far, by what it was spent on; waiting for whoever takes the events is no part of it."""
-
-    compile: Float[Array, ""]  # tracing and compiling, of whatever
-    train: Float[Array, ""]  # optimisation steps
-    measure: Float[Array, ""]  # looks at observables during the training, and the final measurement
-
-
-class VMCState(NamedTuple):
-    """All state of a run; a checkpoint is this pytree."""
-
-    phase: Int[Array, ""]  # TRAIN or MEASURE
-    step: Int[Array, ""]  # optimisation steps done
-    key: PRNGKeyArray
-    params: Params
-    sampler: Any
-    optimizer: Any
-    window: Float[Array, "n_chains n_window"]  # recent local energies, each step's mean subtracted; NaN where none yet
-    measured: Measured
-    seconds: Seconds
 
 
 class Metrics(NamedTuple):
-    """What one step reports; arrays stay on the device until somebody asks."""
+    """What one step reports; arrays and samples stay on the device until somebody asks.
 
+    ready, updated: whether the batch counts, and whether it moved the parameters.
+    """
+
+    ready: Bool[Array, ""]
+    updated: Bool[Array, ""]
+    energy: dict[str, Float[Array, ""]]  # what the batch says, where it counts
     scalars: dict[str, Float[Array, ""]]
+    arrays: dict[str, Num[Array, "..."]]
     samples: Samples
-
-
-def init(problem: Problem, seed: int, params: Params | None = None) -> VMCState:
-    """The state before the first step.
-
-    Args:
-        problem: what is to be solved.
-        seed: of every random number of the run.
-        params: instead of random ones.
-
-    Raises:
-        ConfigError: the configuration names a run to start from, and no parameters are given.
-    """
-    if params is None and problem.config is not None and problem.config.init_from is not None:
-        raise ConfigError(
-            f"init_from (given: run {problem.config.init_from.run!r}): the parameters of that run are needed to start; "
-            "warm_start.start takes them"
-        )
-    return _fresh(problem, seed, params)
-
-
-def _fresh(problem: Problem, seed: int, params: Params | None = None) -> VMCState:
-    key, key_params, key_sampler = jax.random.split(jax.random.key(seed), 3)
-    params = problem.ansatz.init(key_params) if params is None else params
-    psi = bind(problem.ansatz, params)
-    sampler = problem.sampler.init(key_sampler, psi)
-    samples = jax.eval_shape(lambda: problem.sampler.sample(key, psi, sampler)[0])
-    n_chains, n_draws, _ = samples.sigma.shape
-    return VMCState(
-        phase=jnp.asarray(TRAIN, jnp.int32),
-        step=jnp.asarray(0, jnp.int64),
-        key=key,
-        params=params,
-        sampler=sampler,
-        optimizer=problem.optimizer.init(params),
-        window=jnp.full((n_chains, max(WINDOW, n_draws)), jnp.nan, jnp.float64),
-        measured=measurement.empty(problem, n_chains, n_draws),
-        seconds=Seconds(*[jnp.asarray(0.0, jnp.float64) for _ in Seconds._fields]),
-    )
-
-
-def blank(problem: Problem) -> VMCState:
-    """A state of the right structure and nothing in it, which costs no sampling: what a checkpoint is read into."""
-
-    def zeros(leaf: jax.ShapeDtypeStruct) -> Array:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.key(0)
-        return jnp.zeros(leaf.shape, leaf.dtype)
-
-    return jax.tree.map(zeros, jax.eval_shape(lambda: _fresh(problem, 0)))
-
-
-def remeasure(problem: Problem, trained: VMCState, seed: int) -> VMCState:
-    """A state from which `run` measures a trained state once more, with fresh random numbers.
-
-    `problem` is that of the run with other observables or another number of final samples; `trained` is a state of the
-    run itself, `checkpoint.latest(folder, blank(problem.build(config of the run)))`. A checkpoint of the new run is
-    read into `blank(problem)`.
-
-    Raises:
-        ConfigError: `trained` is of another network or sampler.
-    """
-    fresh = blank(problem)
-    for part in ("params", "sampler"):
-        shapes = [jax.tree.map(lambda x: (x.shape, x.dtype), getattr(state, part)) for state in (fresh, trained)]
-        if shapes[0] != shapes[1]:
-            raise ConfigError(f"the state to measure has other {part} than this configuration")
-    return fresh._replace(
-        phase=jnp.asarray(MEASURE, jnp.int32),
-        step=trained.step,
-        # A stream of its own: the run has used those of its seed.
-        key=jax.random.fold_in(jax.random.key(seed), REMEASURE),
-        params=trained.params,
-        sampler=trained.sampler,
-        optimizer=trained.optimizer,
-        window=jnp.full_like(fresh.window, jnp.nan),
-    )
 
 
 def _sample(
@@ -154,26 +60,34 @@ def step(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
     flat = [x.reshape(-1) for x in (samples.log_psi, samples.log_weight, e_loc)]
     batch = Batch(psi, samples.sigma.reshape(-1, problem.n_sites), *flat)
     params, optimizer, report = problem.optimizer.update(key_update, batch, state.optimizer)
-    params, optimizer = jax.tree.map(
-        lambda new, old: jnp.where(info.ready & report.ready, new, old),
-        (params, optimizer),
-        (state.params, state.optimizer),
-    )
-    window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
-    scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window, info)
-    scalars |= info.scalars | report.scalars | {"distinct": measurement.distinct(samples)}
+    updated = info.ready & report.ready
+    before = state.params, state.optimizer
+    params, optimizer = jax.tree.map(lambda new, old: jnp.where(updated, new, old), (params, optimizer), before)
+    window = _push(problem, state.window, e_loc, info.ready)
+    energy = measurement.energy_scalars(problem, e_loc, samples.log_weight, window, info)
+    scalars = info.scalars | report.scalars | {"distinct": measurement.distinct(samples)}
     state = state._replace(
         step=state.step + 1, key=key, params=params, sampler=sampler, optimizer=optimizer, window=window
     )
-    return state, Metrics(scalars, samples)
+    return state, Metrics(info.ready, updated, energy, scalars, info.arrays | report.arrays, samples)
+
+
+def _push(
+    problem: Problem, window: Float[Array, "n_chains n_window"], e_loc: Array, ready: Bool[Array, ""]
+) -> Float[Array, "n_chains n_window"]:
+    if problem.sampler.independent:
+        return window
+    return jnp.where(ready, statistics.push(window, e_loc.real - jnp.mean(e_loc.real)), window)
 
 
 def measure(problem: Problem, state: VMCState) -> tuple[VMCState, Metrics]:
-    """One more batch of fresh samples at fixed parameters."""
+    """One more batch of fresh samples at fixed parameters; one that is not ready leaves `measured` alone."""
     state, metrics = _measure_energy(problem, state)
+    if not metrics.ready:
+        return state, metrics
     # Compiled for the live observables already.
-    values = measurement.group_means(problem, state.params, metrics.samples)
-    return state._replace(measured=measurement.add_observables(state.measured, values)), metrics
+    sums = measurement.group_sums(problem, state.params, metrics.samples)
+    return state._replace(measured=measurement.add_observables(state.measured, sums)), metrics
 
 
 @jax.jit
@@ -181,11 +95,16 @@ def _measure_energy(problem: Problem, state: VMCState) -> tuple[VMCState, Metric
     key, key_sample = jax.random.split(state.key)
     psi, measuring = bind(problem.ansatz, state.params), problem.sampler.for_measurement()
     samples, sampler, info, e_loc = _sample(problem, measuring, key_sample, psi, state.sampler)
-    window = statistics.push(state.window, e_loc.real - jnp.mean(e_loc.real))
-    measured = measurement.add(state.measured, e_loc, samples.log_weight, info)
-    scalars = measurement.energy_scalars(problem, e_loc, samples.log_weight, window, info) | info.scalars
-    scalars["distinct"] = measurement.distinct(samples)
-    return state._replace(key=key, sampler=sampler, measured=measured, window=window), Metrics(scalars, samples)
+    window = _push(problem, state.window, e_loc, info.ready)
+    measured = jax.tree.map(
+        lambda new, old: jnp.where(info.ready, new, old),
+        measurement.add(state.measured, e_loc, samples.log_weight, info),
+        state.measured,
+    )
+    energy = measurement.energy_scalars(problem, e_loc, samples.log_weight, window, info)
+    scalars = info.scalars | {"distinct": measurement.distinct(samples)}
+    state = state._replace(key=key, sampler=sampler, measured=measured, window=window)
+    return state, Metrics(info.ready, info.ready, energy, scalars, info.arrays, samples)
 
 
 def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
@@ -211,14 +130,14 @@ def run(problem: Problem, state: VMCState) -> Iterator[tuple[Event, VMCState]]:
         before = state
         with Stopwatch() as watch:
             state, metrics = measure(problem, state)
-            scalars = _to_host(metrics.scalars, problem)
+            scalars = _to_host(metrics, problem)
         for warning in guard.look(scalars, int(state.step)):  # the last update is first seen here
             yield warning, before
         state = _after(state, watch, "measure")
         done = int(state.measured.n_batches)
         scalars |= times(state) | {"step_seconds": watch.working}
         scalars["batch"] = float(done)  # a resumed run measures some of them again
-        if done % max(1, n_batches // 50) == 0 or done == n_batches:
+        if "energy" in scalars and (done % max(1, n_batches // 50) == 0 or done == n_batches):
             scalars |= measurement.agreement(problem, state.window, scalars)
         yield MetricsEvent(step=int(state.step), phase="measure", scalars=scalars), state
     with Stopwatch() as watch:
@@ -236,7 +155,7 @@ def _train(problem: Problem, state: VMCState, n_steps: int, guard: Guard) -> Ite
         before = state
         with Stopwatch() as watch:
             state, metrics = step(problem, state)
-            scalars = _to_host(metrics.scalars, problem)
+            scalars = _to_host(metrics, problem)
         state = _after(state, watch, "train")
         scalars["step_seconds"] = watch.working
         k = int(state.step)
@@ -246,7 +165,7 @@ def _train(problem: Problem, state: VMCState, n_steps: int, guard: Guard) -> Ite
         for warning in guard.look(scalars, k):
             yield warning, before
         with Stopwatch() as watch:
-            looked, arrays = _look(problem, before.params, state, metrics.samples, scalars)
+            looked, arrays = _look(problem, before.params, state, metrics, scalars)
         state = _after(state, watch, "measure")
         yield MetricsEvent(step=k, phase="train", scalars=scalars | looked | times(state), arrays=arrays), state
         if time.monotonic() - last_snapshot > SNAPSHOT_SECONDS or k == n_steps:
@@ -255,7 +174,7 @@ def _train(problem: Problem, state: VMCState, n_steps: int, guard: Guard) -> Ite
 
 
 def _look(
-    problem: Problem, params: Params, state: VMCState, samples: Samples, known: dict[str, float]
+    problem: Problem, params: Params, state: VMCState, metrics: Metrics, known: dict[str, float]
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Observables, agreement of the chains, and distance from the exact state, at the steps at which they are due."""
     assert problem.config is not None
@@ -263,8 +182,11 @@ def _look(
     scalars: dict[str, float] = {}
     arrays: dict[str, Any] = {}
     if k % (problem.config.observe_every or max(1, n_steps // 50)) == 0 or k == n_steps:
-        means, arrays = measurement.live(problem, params, samples, known.get("acceptance", 1.0) > 0)
-        scalars |= means | measurement.agreement(problem, state.window, known)
+        arrays = {name: measurement.short(value) for name, value in jax.device_get(metrics.arrays).items()}
+        if "energy" in known:
+            means, observed = measurement.live(problem, params, metrics.samples, known.get("acceptance", 1.0) > 0)
+            scalars |= means | measurement.agreement(problem, state.window, known)
+            arrays |= observed
     if measurement.exact_due(problem, k):
         key = jax.random.fold_in(state.key, 1)
         scalars |= measurement.against_exact(problem, params, state.sampler, key)
@@ -282,12 +204,14 @@ def _after(state: VMCState, watch: Stopwatch, spent_on: Literal["train", "measur
     return state._replace(seconds=before._replace(**spent))
 
 
-def _to_host(scalars: dict[str, Float[Array, ""]], problem: Problem) -> dict[str, float]:
-    values = {name: float(value) for name, value in jax.device_get(scalars).items()}
-    return values | {
-        "energy_per_site": values["energy"] / problem.n_sites,
-        "n_samples": float(problem.sampler.n_samples),
-    }
+def _to_host(metrics: Metrics, problem: Problem) -> dict[str, float]:
+    """The scalars of a step; a batch that was refused has no energy, and `refused` says that something was."""
+    ready, updated, energy, reported = jax.device_get(metrics[:4])
+    values = {name: float(value) for name, value in {**(energy if ready else {}), **reported}.items()}
+    values["n_samples"] = float(problem.sampler.n_samples)
+    if ready:
+        values["energy_per_site"] = values["energy"] / problem.n_sites
+    return values if updated else values | {"refused": 1.0}
 
 
 def _snapshot(k: int, samples: Samples) -> SnapshotEvent:

@@ -10,6 +10,7 @@ from nqs_core.events import real
 
 RECENT = 16  # steps or batches whose medians stand for a run that is not done: one of them alone flickers
 OUTSIDE_ERRORS = 5.0  # standard errors beyond the bounds of the spectrum that sampling alone does not explain
+REFUSED_STEPS = 25  # batches or updates in a row that are refused, after which a run ends
 OUTSIDE_STEPS = 5  # steps in a row with such an energy, after which a run ends
 BELOW_ERRORS = 3.0  # standard errors below an exact energy that sampling alone does not explain
 MIDDLE_ERRORS = 5.0  # standard errors above the middle of the spectrum
@@ -24,6 +25,7 @@ PATIENCE = 0.5  # part of the steps after which a run that trains should have co
 ROUNDING = 2.0**-23  # relative; energies are sums in single precision
 
 DIVERGED = "diverged"  # code of the warning with which a run gives up
+REFUSED = "refused"  # code of the warning that a batch or an update did not count
 
 Level = Literal["good", "doubtful", "impossible"]
 Spectrum = tuple[float, float]

@@ -31,21 +31,22 @@ class Measured(NamedTuple):
     imaginary: Float[Array, ""]  # weighted sum of their squared imaginary parts
     log_weights: Float[Array, "n_batches n_chains n_draws"]
     acceptance: Float[Array, ""]  # sum over batches
-    sums: dict[str, Float[Array, "n_groups ..."]]  # of the means of each group of chains over batches
+    sums: averages.Sums  # over batches
 
 
-def empty(problem: Problem, n_chains: int, n_draws: int) -> Measured:
-    """Room for the configured number of final samples, rounded up to whole batches."""
+def empty(problem: Problem, params: Params, samples: Samples) -> Measured:
+    """Room for the configured number of final samples, rounded up to whole batches; of `samples` only shapes count."""
     assert problem.config is not None
+    n_chains, n_draws = samples.log_psi.shape
     n_batches = -(-problem.config.measure // (n_chains * n_draws))
-    shapes = averages.shapes(problem.observables, problem.n_sites, n_chains)
+    shapes = jax.eval_shape(group_sums, problem, params, samples)
     return Measured(
         n_batches=jnp.asarray(0, jnp.int64),
         energies=jnp.zeros((n_batches, n_chains, n_draws)),
         imaginary=jnp.asarray(0.0, jnp.float64),
         log_weights=jnp.zeros((n_batches, n_chains, n_draws)),
         acceptance=jnp.asarray(0.0, jnp.float64),
-        sums={name: jnp.zeros(shape) for name, shape in shapes.items()},
+        sums=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
     )
 
 
@@ -53,7 +54,7 @@ def energy_scalars(
     problem: Problem,
     e_loc: Inexact[Array, "n_chains n_draws"],
     log_weight: Float[Array, "n_chains n_draws"],
-    window: Float[Array, "n_chains n_window"],
+    window: Float[Array, "n_rows n_window"],
     info: Info,
 ) -> dict[str, Float[Array, ""]]:
     """energy, its standard error with the autocorrelation time, variance, V-score; tau, ess of the chains.
@@ -109,9 +110,9 @@ def distinct(samples: Samples) -> Float[Array, ""]:
 
 
 @jax.jit
-def group_means(problem: Problem, params: Params, samples: Samples) -> dict[str, Float[Array, "n_groups ..."]]:
-    """Every observable's mean over the draws of each group of chains."""
-    return averages.group_means(problem.observables, bind(problem.ansatz, params), samples)
+def group_sums(problem: Problem, params: Params, samples: Samples) -> averages.Sums:
+    """Every observable's weighted sum over the draws of each group of chains."""
+    return averages.group_sums(problem.observables, bind(problem.ansatz, params), samples)
 
 
 def live(
@@ -123,21 +124,21 @@ def live(
     """
     scalars: dict[str, float] = {}
     arrays: dict[str, Any] = {}
-    values = jax.device_get(group_means(problem, params, samples))
-    for name, (mean, error) in averages.estimates(problem.observables, values).items():
+    sums = jax.device_get(group_sums(problem, params, samples))
+    for name, (mean, error) in averages.estimates(problem.observables, sums).items():
         pairs = [(name, mean), (f"{name}_error", error if moved else error * math.nan)]
         for key, value in pairs[: 1 if len(samples.sigma) == 1 else 2]:
             if value.ndim == 0:
                 scalars[key] = float(value)
             else:
-                arrays[key] = _short(value).tolist()
+                arrays[key] = short(value)
     return scalars, arrays
 
 
-def _short(values: np.ndarray) -> np.ndarray:
-    """Seven digits of the largest: many arrays are stored in a run."""
+def short(values: np.ndarray) -> list[Any]:
+    """As lists, with seven digits of the largest: many arrays are stored in a run."""
     largest = np.max(np.abs(values), initial=0.0, where=np.isfinite(values))
-    return np.round(values, 7 - math.ceil(math.log10(largest))) if largest > 0 else values
+    return (np.round(values, 7 - math.ceil(math.log10(largest))) if largest > 0 else values).tolist()
 
 
 def add(
@@ -157,9 +158,9 @@ def add(
     )
 
 
-def add_observables(measured: Measured, values: dict[str, Float[Array, "n_groups ..."]]) -> Measured:
+def add_observables(measured: Measured, sums: averages.Sums) -> Measured:
     """`measured` with the observables of one more batch."""
-    return measured._replace(sums={name: measured.sums[name] + value for name, value in values.items()})
+    return measured._replace(sums=jax.tree.map(jnp.add, measured.sums, sums))
 
 
 def result(problem: Problem, measured: Measured, params: Params) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def result(problem: Problem, measured: Measured, params: Params) -> dict[str, An
         if not moved:
             found |= {name: math.nan for name, value in found.items() if value == 1}  # equal, but nothing was drawn
     e = statistics.estimate(chains, log_weights, tau)
-    energy, variance = float(e.mean), float(e.variance + measured.imaginary / chains.size)
+    energy, variance = float(e.mean), float(e.variance + measured.imaginary / jnp.sum(jnp.exp(log_weights)))
     return {
         "energy": energy,
         "energy_error": float(e.error),
@@ -199,10 +200,9 @@ def result(problem: Problem, measured: Measured, params: Params) -> dict[str, An
 
 def _observables(problem: Problem, measured: Measured, n_chains: int, moved: bool) -> dict[str, Any]:
     """Mean, error (None for a single chain, NaN where none moved) and axis of every quantity that has a value."""
-    values = {name: np.asarray(value) / measured.energies.shape[0] for name, value in measured.sums.items()}
     axes = {name: axis for o in problem.observables for name, axis in o.axes().items()}
     out: dict[str, Any] = {}
-    for name, (mean, error) in averages.estimates(problem.observables, values).items():
+    for name, (mean, error) in averages.estimates(problem.observables, jax.device_get(measured.sums)).items():
         error = error if moved else error * math.nan
         out[name] = {"mean": mean.tolist(), "error": None if n_chains == 1 else error.tolist()}
         if name in axes:

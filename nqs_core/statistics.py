@@ -43,13 +43,13 @@ def estimate(
 ) -> Estimate:
     """Mean of `values` with weights exp(log_weight), and its error for an autocorrelation time τ in draws.
 
-    error² = Var(Re x) · (Σw² / (Σw)²) · (1 + 2τ).
+    error² = Σ w² (Re x - ⟨Re x⟩)² / (Σw)² · (1 + 2τ): of the ratio Σ w x / Σ w, whose weights fluctuate too.
     """
     weights = jax.nn.softmax(log_weight.astype(jnp.float64), axis=None)
     mean = jnp.sum(weights * values)
     ess = weight_ess(log_weight) / (1 + 2 * jnp.asarray(tau))
-    real = jnp.sum(weights * (values.real - mean.real) ** 2)
-    return Estimate(mean, jnp.sqrt(real / (ess * values.size)), jnp.sum(weights * jnp.abs(values - mean) ** 2), ess)
+    error = jnp.sqrt(jnp.sum((weights * (values.real - mean.real)) ** 2) * (1 + 2 * jnp.asarray(tau)))
+    return Estimate(mean, error, jnp.sum(weights * jnp.abs(values - mean) ** 2), ess)
 
 
 def weight_ess(log_weight: Float[ArrayLike, "..."]) -> Float[Array, ""]:

@@ -1,4 +1,4 @@
-"""Means of observables over groups of chains, and from these their estimates with error bars."""
+"""Sums of observables over groups of chains, and from these their estimates with error bars."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,77 +6,55 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array, Float
 
-from nqs_core import batching, estimators
-from nqs_core.observables.base import Draw, Observable, Quantities
-from nqs_core.operators import compile
+from nqs_core import batching
+from nqs_core.observables.base import Draw, Numbers, Observable, Quantities, Weights
 from nqs_core.samplers.base import Samples
-from nqs_core.types import Sigma
 from nqs_core.wavefunction import Psi
 
 GROUPS = 32, 256  # fewest and most groups of chains; a spread of 32 numbers is known to 13 %
-ROOM = 2**21  # numbers that the means of all groups may take, if more than the fewest
+ROOM = 2**21  # numbers that the sums of all groups may take, if more than the fewest
 NUMBERS = 2**23  # that observables may hold at once
+WEIGHT = "weight"  # the name of the sum of weights among the quantities
 
-Means = dict[str, Float[Array, "n_groups ..."]]
-Shapes = dict[str, tuple[int, ...]]
-
-
-def single(observables: Sequence[Observable], n_sites: int) -> Shapes:
-    """Names and shapes of the means over one copy of the system."""
-    sigma = jax.ShapeDtypeStruct((n_sites,), jnp.int8)
-    matrix = jax.ShapeDtypeStruct((n_sites, n_sites), jnp.float64)
-    found: Shapes = {}
-    for o in observables:
-        for part in (jax.eval_shape(o.diagonal, sigma), jax.eval_shape(o.pairs, matrix)):
-            found |= {name: value.shape for name, value in part.items()}
-        found |= dict.fromkeys(o.terms(), ()) | {name: (len(t[0].sites),) for name, t in o.resolved().items()}
-    return found
+Sums = dict[str, dict[str, Float[Array, "n_groups ..."]]]  # by the number of copies, in words: "1", "2"
 
 
-def double(observables: Sequence[Observable], n_sites: int) -> Shapes:
-    """Names and shapes of the means over two copies of the system."""
-    draw = Draw(jnp.ones(n_sites, jnp.int8), jnp.zeros(()))
-    parts = [jax.eval_shape(lambda o=o: o.replicas(draw, draw, lambda s: jnp.zeros(()))) for o in observables]
-    return {name: value.shape for part in parts for name, value in part.items()}
+def group_sums(observables: Sequence[Observable], psi: Psi, samples: Samples) -> Sums:
+    """Every observable's Σ w O over the draws of each group of chains, and Σ w; pure, for a caller's `jax.jit`.
 
-
-def shapes(observables: Sequence[Observable], n_sites: int, n_chains: int) -> Shapes:
-    """Names and shapes of what `group_means` gives."""
-    one, two = single(observables, n_sites), double(observables, n_sites)
-    n_groups = _n_groups(one, n_chains)
-    found = {name: (n_groups, *shape) for name, shape in one.items()}
-    if n_chains > 1:
-        found |= {name: (min(n_groups, n_chains // 2), *shape) for name, shape in two.items()}
-    return found
-
-
-def _n_groups(one: Shapes, n_chains: int) -> int:
-    entries = sum(int(np.prod(shape)) for shape in one.values())
-    return min(n_chains, max(GROUPS[0], min(GROUPS[1], ROOM // max(entries, 1))))
-
-
-def group_means(observables: Sequence[Observable], psi: Psi, samples: Samples) -> Means:
-    """Every observable's mean over the draws of each group of chains; pure, for a caller's `jax.jit`.
-
-    The groups share no chain; those of two copies are groups of pairs of chains.
+    The groups share no chain; those of two copies are groups of pairs of chains. Divided by the number of draws of the
+    group: Σ w is 1 in the mean.
     """
     n_chains, _, n_sites = samples.sigma.shape
-    one, two = single(observables, n_sites), double(observables, n_sites)
-    n_groups, weight = _n_groups(one, n_chains), jnp.exp(samples.log_weight)
-    means: Means = {}
-    if one:
-        entries = sum(int(np.prod(shape)) for shape in one.values())
-        blocks = _Blocks(n_groups, weight, n_sites**2 + entries)
-        means = blocks.sums(lambda w, sigma: _of_one(observables, psi, w, sigma), samples.sigma)
-    if two and n_chains > 1:
-        halves = [slice(k, n_chains - 1 + k, 2) for k in (0, 1)]
-        first, second = (Draw(samples.sigma[half], samples.log_psi[half]) for half in halves)
-        product = weight[halves[0]] * weight[halves[1]]
-        blocks = _Blocks(min(n_groups, len(product)), product, n_sites)
-        means |= blocks.sums(lambda w, a, b: _of_two(observables, psi, w, a, b), first, second)
-    return means
+    sums: Sums = {}
+    for copies in sorted({o.copies for o in observables}):
+        n_units = n_chains // copies
+        if n_units == 0:
+            continue
+        members = [o for o in observables if o.copies == copies]
+        rows = [slice(k, copies * n_units, copies) for k in range(copies)]
+        draws = [Draw(samples.sigma[row], samples.log_psi[row]) for row in rows]
+        weight = jnp.exp(sum(samples.log_weight[row] for row in rows))
+        entries = _entries(members, psi, n_sites)
+        blocks = _Blocks(min(n_units, max(GROUPS[0], min(GROUPS[1], ROOM // entries))), weight, n_sites**2 + entries)
+        sums[str(copies)] = blocks.sums(lambda w, *own, members=members: _of_block(members, psi, w, *own), *draws)
+    return sums
+
+
+def _of_block(observables: Sequence[Observable], psi: Psi, weights: Weights, *draws: Draw) -> Quantities:
+    out: Quantities = {WEIGHT: jnp.sum(weights)}
+    for o in observables:
+        out |= o.sums(psi, weights, *draws)
+    return out
+
+
+def _entries(observables: Sequence[Observable], psi: Psi, n_sites: int) -> int:
+    """How many numbers the sums of one group are."""
+    draw = Draw(jnp.ones((1, n_sites), jnp.int8), jnp.zeros(1, jnp.complex128 if psi.signed else jnp.float64))
+    block = jax.eval_shape(lambda psi: _of_block(observables, psi, jnp.ones(1), *[draw] * observables[0].copies), psi)
+    return sum(int(np.prod(value.shape)) for value in block.values())
 
 
 class _Blocks:
@@ -99,7 +77,7 @@ class _Blocks:
         x = jnp.pad(x, ((0, 0), (0, short), *[(0, 0)] * (x.ndim - 2)))
         return x.reshape(self.n_groups * self.n_blocks, -1, *x.shape[2:])
 
-    def sums(self, function: Any, *draws: Any) -> Means:
+    def sums(self, function: Any, *draws: Any) -> Quantities:
         """function(weights, *draws) of each block, summed over the blocks of each group."""
         cut = jax.tree.map(lambda x: self._cut(x[self.index]), draws)
         arguments = (self.weight, *cut)
@@ -107,59 +85,55 @@ class _Blocks:
         return {k: jnp.sum(v.reshape(self.n_groups, self.n_blocks, *v.shape[1:]), axis=1) for k, v in found.items()}
 
 
-def _of_one(observables: Sequence[Observable], psi: Psi, w: Float[Array, " n"], sigma: Array) -> Quantities:
-    """Σ w · value of every quantity of one copy."""
-    out: Quantities = {}
-    for o in observables:
-        values = dict(jax.vmap(o.diagonal)(sigma))
-        for name, terms in o.terms().items():
-            values[name] = estimators.local_values(psi, compile(terms, sigma.shape[1]), sigma).real
-        for name, terms in o.resolved().items():
-            values[name] = estimators.resolved_values(psi, compile(terms, sigma.shape[1]), sigma).real
-        out |= {name: jnp.tensordot(w, value.astype(jnp.float64), 1) for name, value in values.items()}
-    spins = sigma.astype(jnp.float64)
-    matrix = jnp.matmul((w[:, None] * spins).T, spins, precision="highest")
-    for o in observables:
-        out |= o.pairs(matrix)
-    return out
-
-
-def _of_two(
-    observables: Sequence[Observable], psi: Psi, w: Float[Array, " n"], first: Draw, second: Draw
-) -> Quantities:
-    """Σ w · value of every quantity of two copies."""
-
-    def log_psi(sigma: Sigma) -> Inexact[Array, ""]:
-        return psi.ansatz.log_psi(psi.params, sigma)
-
-    values: Quantities = {}
-    for o in observables:
-        values |= jax.vmap(lambda a, b, o=o: o.replicas(a, b, log_psi))(first, second)
-    return {name: jnp.tensordot(w, value.astype(jnp.float64), 1) for name, value in values.items()}
-
-
 def estimates(
-    observables: Sequence[Observable], values: dict[str, np.ndarray]
+    observables: Sequence[Observable], sums: dict[str, dict[str, np.ndarray]]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Mean and standard error of every quantity from its group means, derived ones by the jackknife.
+    """Mean and standard error of every quantity from the sums of the groups, derived ones by the jackknife.
 
     Without a mean a quantity is left out; a single group has no error, NaN.
     """
-    out = {name: _mean_and_error(value) for name, value in values.items()}
-    means, errors = ({name: pair[k] for name, pair in out.items()} for k in (0, 1))
-    flat = {name: value for name, value in values.items() if value.ndim <= 2 and len(value) > 1}
-    left_out = {name: (value.sum(axis=0) - value) / (len(value) - 1) for name, value in flat.items()}
-    for o in observables:
-        replicas = o.derived(left_out, errors) if left_out else {}
-        for name, value in o.derived(means, errors).items():
-            error = np.full(value.shape, np.nan)
-            if name in replicas:
-                error = np.sqrt((len(replicas[name]) - 1) * np.var(replicas[name], axis=0))
-            out[name] = (value, error)
+    out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for copies, own in sums.items():
+        groups = _Groups(own)
+        out |= groups.ratios
+        for o in observables:
+            if str(o.copies) == copies:
+                out |= groups.derived(o)
     return {name: pair for name, pair in out.items() if np.all(np.isfinite(pair[0]))}
 
 
-def _mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Groups are independent of each other: the spread of their means holds the autocorrelation within them."""
-    spread = np.std(values, axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
-    return np.asarray(np.mean(values, axis=0)), np.asarray(spread / np.sqrt(len(values)))
+class _Groups:
+    """Sums over groups of chains that are independent of each other: their spread holds the autocorrelation."""
+
+    def __init__(self, sums: dict[str, np.ndarray]) -> None:
+        self._weight = np.asarray(sums[WEIGHT])
+        self._sums = {name: np.asarray(value) for name, value in sums.items() if name != WEIGHT}
+        self._totals = {name: value.sum(axis=0) for name, value in self._sums.items()}
+        with np.errstate(divide="ignore", invalid="ignore"):  # weights of zero
+            self.ratios = {name: self._ratio(name) for name in self._sums}
+
+    def _ratio(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """R = Σ S / Σ W, and its error √(G / (G - 1) Σ |S - R W|²) / Σ W."""
+        value, n_groups, weight = self._sums[name], len(self._weight), self._weight.sum()
+        mean = np.asarray(self._totals[name] / weight)
+        rest = value - mean * self._weight.reshape(-1, *[1] * mean.ndim)
+        scale = np.sqrt(n_groups / (n_groups - 1)) if n_groups > 1 else np.nan
+        return mean, np.asarray(scale * np.linalg.norm(rest, axis=0) / weight)
+
+    def derived(self, observable: Observable) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """What the observable derives of the means, with errors from leaving out one group after the other."""
+        means, errors = ({name: pair[k] for name, pair in self.ratios.items()} for k in (0, 1))
+        values = observable.derived(means, errors)
+        if not values:
+            return {}
+        n_groups = len(self._weight)
+        replicas = [observable.derived(self._without(g), errors) for g in range(n_groups)] if n_groups > 1 else []
+        out = {}
+        for name, value in values.items():
+            spread = [np.std([r[name] for r in replicas], axis=0) * np.sqrt(n_groups - 1)] if replicas else []
+            out[name] = (value, np.asarray(spread[0] if spread else np.full(np.shape(value), np.nan)))
+        return out
+
+    def _without(self, group: int) -> Numbers:
+        weight = self._weight.sum() - self._weight[group]
+        return {name: np.asarray((self._totals[name] - value[group]) / weight) for name, value in self._sums.items()}

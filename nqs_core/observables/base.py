@@ -1,39 +1,47 @@
-"""The contract of an observable."""
+"""The contract of an observable, and the weighted sums that observables are made of."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Inexact, Num
+from jaxtyping import Array, Float, Inexact, Int8, Num
 
+from nqs_core import estimators
 from nqs_core.errors import TooLargeError
 from nqs_core.hamiltonians.base import Hamiltonian
 from nqs_core.lattices.base import Lattice
-from nqs_core.operators import Terms
+from nqs_core.operators import Terms, compile
 from nqs_core.types import Sigma
+from nqs_core.wavefunction import Psi
 
-Quantities = dict[str, Float[Array, "..."]]
+Weights = Float[Array, " n"]
+Quantities = dict[str, Num[Array, "..."]]
 Numbers = dict[str, Num[np.ndarray, "..."]]
 
 
 class Draw(NamedTuple):
-    """A configuration with its log ψ."""
+    """Configurations of one copy of the system with their log ψ."""
 
-    sigma: Sigma
-    log_psi: Inexact[Array, ""]
+    sigma: Int8[Array, "n n_sites"]
+    log_psi: Inexact[Array, " n"]
 
 
-class Observable:
-    """Expectation values as means over samples; `@component`. Each defines those of the methods that it needs.
+class Observable(ABC):
+    """Expectation values ⟨O⟩ = Σ w O(σ) / Σ w over samples σ; `@component`. Context: lattice, hamiltonian, sector.
 
-    All but `unavailable` and `axes` give named quantities, scalars or arrays; the names are those of the stream and of
-    the result. Context: lattice, hamiltonian (traced), sector.
+    Every quantity has a name, that of the stream and of the result, and any shape. Error bars come from outside: the
+    samples are split into groups of chains, and what is reported is the ratio of sums over all groups.
 
+    copies: how many independent configurations, of different chains, one value takes.
     default_sites: on larger lattices it is measured only where it is asked for by name.
     max_sites: on larger ones it is refused.
     """
 
     lattice: Lattice
+    copies: ClassVar[int] = 1
     default_sites: ClassVar[int] = 4096
     max_sites: ClassVar[int] = 10_000_000
 
@@ -42,36 +50,48 @@ class Observable:
         """Why it does not exist here, as the end of a sentence; empty where it does."""
         return ""
 
-    def diagonal(self, sigma: Sigma) -> Quantities:
-        """Functions of one configuration; ⟨O⟩ is their mean over |ψ|²."""
-        return {}
-
-    def pairs(self, correlations: Float[Array, "n_sites n_sites"]) -> Quantities:
-        """Linear functions of the matrix ⟨σᶻᵢ σᶻⱼ⟩, which all observables share."""
-        return {}
-
-    def terms(self) -> dict[str, tuple[Terms, ...]]:
-        """Operators with off-diagonal elements, as Pauli strings; measured through ratios of amplitudes."""
-        return {}
-
-    def resolved(self) -> dict[str, tuple[Terms, ...]]:
-        """Arrays of operators: entry k is the sum of the k-th strings of all terms, which are of equal length."""
-        return {}
-
-    def replicas(self, first: Draw, second: Draw, log_psi: Callable[[Sigma], Inexact[Array, ""]]) -> Quantities:
-        """Functions of two independent configurations, for two copies of the system."""
-        return {}
+    @abstractmethod
+    def sums(self, psi: Psi, weights: Weights, *draws: Draw) -> Quantities:
+        """Σ_s w_s O(σ_s) of every quantity, over n samples; of `copies` draws each weight is the product."""
 
     def derived(self, means: Numbers, errors: Numbers) -> Numbers:
-        """Functions of the means of scalars and vectors; NaN where there is none. Leading axes are kept.
+        """Functions of the means; NaN where there is none. Their errors come from a jackknife over the groups.
 
-        Their errors come from a jackknife; `errors` are those of the means.
+        `errors` are those of the means of all samples.
         """
         return {}
 
     def axes(self) -> Numbers:
         """Coordinates of the quantities that are arrays, by name: distances (n,), vectors (n, dim), pairs (n, 2)."""
         return {}
+
+
+def weighted(weights: Weights, values: Num[Array, "n ..."]) -> Num[Array, "..."]:
+    """Σ_s w_s value_s in double precision."""
+    return jnp.tensordot(weights, values.astype(jnp.promote_types(values.dtype, jnp.float64)), 1)
+
+
+def of_function(weights: Weights, function: Callable[[Sigma], Quantities], draw: Draw) -> Quantities:
+    """Σ_s w_s f(σ_s) of functions of one configuration."""
+    return {name: weighted(weights, values) for name, values in jax.vmap(function)(draw.sigma).items()}
+
+
+def of_terms(psi: Psi, weights: Weights, terms: tuple[Terms, ...], draw: Draw) -> Float[Array, ""]:
+    """Σ_s w_s Re O_loc(σ_s) of an operator given as Pauli strings, through ratios of amplitudes."""
+    operator = compile(terms, draw.sigma.shape[1])
+    return weighted(weights, estimators.local_values(psi, operator, draw.sigma).real)
+
+
+def of_rows(psi: Psi, weights: Weights, terms: tuple[Terms, ...], draw: Draw) -> Float[Array, " n_rows"]:
+    """Of many operators at once: the k-th is the sum of the k-th strings of all terms, which are of equal length."""
+    operator = compile(terms, draw.sigma.shape[1])
+    return weighted(weights, estimators.resolved_values(psi, operator, draw.sigma).real)
+
+
+def of_pairs(weights: Weights, draw: Draw) -> Float[Array, "n_sites n_sites"]:
+    """Σ_s w_s σᶻᵢ σᶻⱼ of every pair of sites."""
+    spins = draw.sigma.astype(jnp.float64)
+    return jnp.matmul((weights[:, None] * spins).T, spins, precision="highest")
 
 
 def require_sites(cls: type[Observable], name: str, lattice: Lattice, bytes_per_pair: float = 0.0) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 
 from nqs_core.hamiltonians.base import Hamiltonian
 from nqs_core.lattices.base import Lattice
-from nqs_core.observables.base import Numbers, Observable, require_sites
+from nqs_core.observables.base import Draw, Numbers, Observable, Quantities, Weights, of_rows, require_sites
 from nqs_core.operators import Terms
 from nqs_core.registry import component, context
+from nqs_core.wavefunction import Psi
 
 
 @component
@@ -37,15 +38,18 @@ class BondEnergy(Observable):
             return ""
         return "no term of the Hamiltonian acts on exactly two nearest neighbours"
 
-    def resolved(self) -> dict[str, tuple[Terms, ...]]:
+    def sums(self, psi: Psi, weights: Weights, *draws: Draw) -> Quantities:
+        return {"bond_energy": of_rows(psi, weights, self._terms(), *draws)}
+
+    def _terms(self) -> tuple[Terms, ...]:
         bonds = self.lattice.bonds()
         sums: dict[str, Any] = {}
         for letters, bond, coefficient in _on_bonds(self.lattice, self.hamiltonian):
             sums[letters] = sums.get(letters, jnp.zeros(len(bonds))).at[bond].add(coefficient)
-        return {"bond_energy": tuple(Terms(letters, bonds, sums[letters]) for letters in sorted(sums))}
+        return tuple(Terms(letters, bonds, sums[letters]) for letters in sorted(sums))
 
     def derived(self, means: Numbers, errors: Numbers) -> Numbers:
-        return {"bond_energy_mean": np.asarray(np.mean(means["bond_energy"], axis=-1))}
+        return {"bond_energy_mean": np.asarray(np.mean(means["bond_energy"]))}
 
     def axes(self) -> Numbers:
         return {"bond_energy": self.lattice.bonds()}

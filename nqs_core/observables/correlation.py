@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from nqs_core.lattices.base import Lattice
-from nqs_core.observables.base import Numbers, Observable, Quantities, require_sites
+from nqs_core.observables.base import Draw, Numbers, Observable, Quantities, Weights, of_pairs, require_sites
 from nqs_core.registry import component, context
+from nqs_core.wavefunction import Psi
 
 
 @lru_cache(maxsize=32)
@@ -37,8 +37,9 @@ class Correlation(Observable):
     def __post_init__(self) -> None:
         require_sites(Correlation, "correlation", self.lattice, 8.0)
 
-    def pairs(self, correlations: Float[Array, "n_sites n_sites"]) -> Quantities:
+    def sums(self, psi: Psi, weights: Weights, *draws: Draw) -> Quantities:
         r, index = shells(self.lattice)
+        correlations = of_pairs(weights, *draws)
         counts = np.bincount(index, minlength=len(r))
         return {"correlation": jnp.zeros(len(r)).at[index].add(correlations.reshape(-1)) / counts}
 
@@ -61,5 +62,5 @@ class CorrelationMap(Observable):
     def __post_init__(self) -> None:
         require_sites(CorrelationMap, "correlation_map", self.lattice)
 
-    def pairs(self, correlations: Float[Array, "n_sites n_sites"]) -> Quantities:
-        return {"correlation_map": correlations}
+    def sums(self, psi: Psi, weights: Weights, *draws: Draw) -> Quantities:
+        return {"correlation_map": of_pairs(weights, *draws)}

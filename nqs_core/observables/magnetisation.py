@@ -4,10 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from nqs_core.lattices.base import Lattice
-from nqs_core.observables.base import Numbers, Observable, Quantities
+from nqs_core.observables.base import Draw, Numbers, Observable, Quantities, Weights, of_function, of_terms
 from nqs_core.operators import Terms
 from nqs_core.registry import component, context
 from nqs_core.types import Sigma
+from nqs_core.wavefunction import Psi
 
 
 @component
@@ -21,7 +22,14 @@ class Magnetisation(Observable):
 
     lattice: Lattice = context()
 
-    def diagonal(self, sigma: Sigma) -> Quantities:
+    def sums(self, psi: Psi, weights: Weights, *draws: Draw) -> Quantities:
+        n = self.lattice.n_sites
+        transverse = (Terms("X", np.arange(n)[:, None], 1.0 / n),)
+        return of_function(weights, self._moments, *draws) | {
+            "transverse_magnetisation": of_terms(psi, weights, transverse, *draws)
+        }
+
+    def _moments(self, sigma: Sigma) -> Quantities:
         m = jnp.mean(sigma, dtype=jnp.float64)
         out = {
             "magnetisation": m,
@@ -39,7 +47,3 @@ class Magnetisation(Observable):
         # At Sz = 0 the magnetisation vanishes identically and the ratio does not exist.
         second = np.where(means["magnetisation_squared"] > 0, means["magnetisation_squared"], np.nan)
         return {"binder_cumulant": np.asarray(1 - means["magnetisation_fourth"] / (3 * second**2))}
-
-    def terms(self) -> dict[str, tuple[Terms, ...]]:
-        n = self.lattice.n_sites
-        return {"transverse_magnetisation": (Terms("X", np.arange(n)[:, None], 1.0 / n),)}

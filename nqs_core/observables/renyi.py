@@ -1,17 +1,16 @@
 """The entanglement entropy of one half of the system."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Inexact
 
 from nqs_core.lattices.base import Lattice
-from nqs_core.observables.base import Draw, Numbers, Observable, Quantities
+from nqs_core.observables.base import Draw, Numbers, Observable, Quantities, Weights, weighted
 from nqs_core.registry import component, context
 from nqs_core.sector import Sector
-from nqs_core.types import Sigma
+from nqs_core.wavefunction import Psi
 
 
 @component
@@ -25,18 +24,20 @@ class Renyi2(Observable):
 
     lattice: Lattice = context()
     sector: Sector = context()
+    copies: ClassVar[int] = 2
     default_sites: ClassVar[int] = 4096
 
-    def replicas(self, first: Draw, second: Draw, log_psi: Callable[[Sigma], Inexact[Array, ""]]) -> Quantities:
+    def sums(self, psi: Psi, weights: Weights, *draws: Draw) -> Quantities:
+        first, second = draws
         in_a = jnp.arange(self.lattice.n_sites) < self.lattice.n_sites // 2
-        mixed = [jnp.where(in_a, b.sigma, a.sigma) for a, b in ((first, second), (second, first))]
-        log_swap = log_psi(mixed[0]) + log_psi(mixed[1]) - first.log_psi - second.log_psi
+        mixed = [jnp.where(in_a[None], b.sigma, a.sigma) for a, b in ((first, second), (second, first))]
+        log_swap = psi.log_psi(mixed[0]) + psi.log_psi(mixed[1]) - first.log_psi - second.log_psi
         # ψ = 0 outside the sector, whatever the network says there; the mean of the swap is real.
-        inside = self.sector.contains(mixed[0]) & self.sector.contains(mixed[1])
-        return {"purity": jnp.where(inside, jnp.exp(jnp.where(inside, log_swap, 0.0)), 0.0).real}
+        contains = jax.vmap(self.sector.contains)
+        inside = contains(mixed[0]) & contains(mixed[1])
+        swap = jnp.where(inside, jnp.exp(jnp.where(inside, log_swap, 0.0)), 0.0).real
+        return {"purity": weighted(weights, swap)}
 
     def derived(self, means: Numbers, errors: Numbers) -> Numbers:
-        if "purity" not in means:  # a single chain has no partner
-            return {}
         purity = means["purity"]
         return {"renyi2": np.asarray(-np.log(np.where(purity > 2 * errors["purity"], purity, np.nan)))}

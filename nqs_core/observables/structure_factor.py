@@ -12,9 +12,10 @@ from jaxtyping import Float
 from nqs_core.hamiltonians.base import Hamiltonian
 from nqs_core.lattices.base import Lattice
 from nqs_core.lattices.crystal import Crystal, freeze
-from nqs_core.observables.base import Numbers, Observable, Quantities, require_sites
+from nqs_core.observables.base import Draw, Numbers, Observable, Quantities, Weights, of_function, require_sites
 from nqs_core.registry import component, context
 from nqs_core.types import Sigma
+from nqs_core.wavefunction import Psi
 
 ZONES = 3  # reciprocal lattice vectors up to this many along each axis are candidates
 
@@ -42,7 +43,10 @@ class StructureFactor(Observable):
     def unavailable(cls, lattice: Lattice, hamiltonian: Hamiltonian) -> str:
         return "" if isinstance(lattice, Crystal) else f"{lattice!r} has no reciprocal lattice"
 
-    def diagonal(self, sigma: Sigma) -> Quantities:
+    def sums(self, psi: Psi, weights: Weights, *draws: Draw) -> Quantities:
+        return of_function(weights, self._of_one, *draws)
+
+    def _of_one(self, sigma: Sigma) -> Quantities:
         waves = jnp.asarray(_waves(cast(Crystal, self.lattice)))
         amplitudes = jnp.matmul(waves, sigma.astype(jnp.float64), precision="highest")
         return {"structure_factor": jnp.sum(amplitudes**2, axis=0) / self.lattice.n_sites}

@@ -33,6 +33,7 @@ class Sampler(ABC):
     """
 
     independent: ClassVar[bool]
+    remedy: ClassVar[str] = "more samples a step, or another sampler"  # what to change where batches are refused
     lattice: Lattice
     sector: Sector
     n_samples: int

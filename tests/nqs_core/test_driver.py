@@ -12,6 +12,7 @@ from nqs_core import checkpoint, driver, problem, statistics, warm_start
 from nqs_core.config import parse
 from nqs_core.errors import ConfigError, DivergedError
 from nqs_core.events import MetricsEvent, SnapshotEvent, StateEvent
+from nqs_core.state import Seconds
 from tests.nqs_core.systems import config, dense
 
 SAMPLERS = {
@@ -23,7 +24,7 @@ SAMPLERS = {
 def bits(state):
     return [
         np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
-        for x in jax.tree.leaves(state._replace(seconds=driver.Seconds(*jnp.zeros(3))))
+        for x in jax.tree.leaves(state._replace(seconds=Seconds(*jnp.zeros(3))))
     ]
 
 

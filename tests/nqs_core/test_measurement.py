@@ -15,6 +15,7 @@ from nqs_core.hamiltonians import HAMILTONIANS
 from nqs_core.reference import ground_space
 from nqs_core.reference.exact import Labels
 from nqs_core.sector import Sector
+from nqs_core.state import MEASURE
 from tests.nqs_core.small import lattice
 from tests.nqs_core.systems import config, dense
 
@@ -23,7 +24,7 @@ def test_a_last_update_that_diverges_is_no_result():
     built = problem.build(config())
     state = driver.init(built, 0)
     broken = jax.tree.map(lambda x: x * np.nan, state.params)
-    state = state._replace(params=broken, phase=jnp.asarray(driver.MEASURE, jnp.int32))
+    state = state._replace(params=broken, phase=jnp.asarray(MEASURE, jnp.int32))
     with pytest.raises(DivergedError, match="energy became nan"):
         list(driver.run(built, state))
 

@@ -12,6 +12,7 @@ from nqs_core import batching, driver, problem
 from nqs_core.ansatze.base import Ansatz, FullForward
 from nqs_core.ansatze.memory import cache_bytes
 from nqs_core.lattices import Lattice
+from nqs_core.observables import averages
 from nqs_core.registry import component, context
 from nqs_core.sector import Sector
 from nqs_core.wavefunction import bind
@@ -73,7 +74,8 @@ def test_a_batch_of_the_measurement_prepares_once() -> None:
     PREPARED.clear()
     jax.eval_shape(driver._measure_energy, built, state)
     assert len(PREPARED) == 1
-    jax.eval_shape(driver.measurement.group_means, built, state.params, samples)
+    psi = bind(built.ansatz, state.params)
+    jax.eval_shape(lambda s: averages.group_sums(built.observables, psi, s), samples)
     assert len(PREPARED) == 2  # all observables together
 
 
