@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from nqs_core.ansatze import ANSATZE
-from nqs_core.ansatze.base import AutoregressiveAnsatz
+from nqs_core.ansatze import ANSATZE, SequentialAnsatz
 from nqs_core.config import RunConfig
 from nqs_core.hamiltonians import HAMILTONIANS
 from nqs_core.lattices import LATTICES
@@ -35,5 +34,5 @@ def catalog() -> dict[str, Any]:
         conserves: Any = HAMILTONIANS[name].conserves_sz
         entry["conserves_sz"] = conserves if isinstance(conserves, bool) else None  # None: depends on the parameters
     for name, entry in families["ansatz"].items():
-        entry["autoregressive"] = issubclass(ANSATZE[name], AutoregressiveAnsatz)
+        entry["autoregressive"] = issubclass(ANSATZE[name], SequentialAnsatz)
     return {**families, "run": RunConfig.model_json_schema(), "presets": presets()}

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 
 from nqs_core import budget
-from nqs_core.ansatze import ANSATZE, Ansatz
-from nqs_core.ansatze.base import AutoregressiveAnsatz
+from nqs_core.ansatze import ANSATZE, Ansatz, SequentialAnsatz
 from nqs_core.ansatze.memory import shapes_of
 from nqs_core.ansatze.projected import Projected, project
 from nqs_core.config import RunConfig, Spec
@@ -70,7 +69,7 @@ def with_defaults(config: RunConfig) -> RunConfig:
     Raises:
         ConfigError: an unknown name or parameter.
     """
-    autoregressive = issubclass(ANSATZE[config.ansatz.name], AutoregressiveAnsatz)
+    autoregressive = issubclass(ANSATZE[config.ansatz.name], SequentialAnsatz)
     direct = autoregressive and not has_labels(config)
     sampler = config.sampler or Spec(name="autoregressive" if direct else "metropolis")
     optimizer = config.optimizer or Spec(name="adam" if autoregressive else "minsr")

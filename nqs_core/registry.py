@@ -105,6 +105,11 @@ def _checked(validate: Callable[[], Any], *above: str) -> Any:
         raise nested(error.errors(include_url=False), *above) from None
 
 
+def _own_first(cls: type[Any]) -> list[dataclasses.Field[Any]]:
+    """The fields of a component, those that it shares with others at the end."""
+    return sorted(dataclasses.fields(cls), key=lambda f: f.name not in inspect.get_annotations(cls))
+
+
 class Registry(Mapping[str, type[T]], Generic[T]):
     """The components of one family by name.
 
@@ -143,7 +148,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         """The parameters of `name` as a strict pydantic model."""
         if name not in self._models:
             fields: dict[str, Any] = {}
-            for f in dataclasses.fields(self[name]):  # type: ignore[arg-type]
+            for f in _own_first(self[name]):
                 if (meta := f.metadata.get("param")) is None:
                     continue
                 family = meta["family"]

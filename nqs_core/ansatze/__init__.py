@@ -1,7 +1,7 @@
 """Variational wave functions by name."""
 
 from nqs_core.ansatze.arnn import ARNN
-from nqs_core.ansatze.base import Ansatz, AutoregressiveAnsatz, LocalUpdates
+from nqs_core.ansatze.base import Ansatz, LocalUpdates
 from nqs_core.ansatze.convnext import ConvNeXt
 from nqs_core.ansatze.gcnn import GCNN
 from nqs_core.ansatze.jastrow import Jastrow
@@ -9,6 +9,7 @@ from nqs_core.ansatze.mlp import MLP
 from nqs_core.ansatze.projected import Projected, project
 from nqs_core.ansatze.rbm import RBM
 from nqs_core.ansatze.rescnn import ResCNN
+from nqs_core.ansatze.sequential import SequentialAnsatz
 from nqs_core.ansatze.vit import ViT
 from nqs_core.registry import Registry
 
@@ -26,4 +27,4 @@ ANSATZE = Registry[Ansatz](
     },
 )
 
-__all__ = ["ANSATZE", "Ansatz", "AutoregressiveAnsatz", "LocalUpdates", "Projected", "project"]
+__all__ = ["ANSATZE", "Ansatz", "LocalUpdates", "Projected", "SequentialAnsatz", "project"]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Inexact, Int, Int8, PRNGKeyArray
+from jaxtyping import Array, Bool, Inexact, Int, PRNGKeyArray
 
 from nqs_core.ansatze.compaction import flip as flip
 from nqs_core.ansatze.compaction import over_allowed
@@ -146,23 +146,6 @@ class Ansatz(ABC):
     def local_updates(self) -> LocalUpdates:
         """Full forward passes; a network with something faster returns its own."""
         return FullForward(self)
-
-
-class AutoregressiveAnsatz(Ansatz):
-    """|ψ(σ)|² = Π_j p(σ_j | σ_<j), normalised.
-
-    Samples are exact and independent, in the sector of given S^z by masking.
-    """
-
-    @abstractmethod
-    def sample(
-        self, params: Params, key: PRNGKeyArray, n: int
-    ) -> tuple[Int8[Array, "n n_sites"], Inexact[Array, " n"]]:
-        """`n` independent samples of |ψ|² and their log ψ."""
-
-    @abstractmethod
-    def conditionals(self, params: Params, sigma: Sigma) -> Float[Array, "n_sites 2"]:
-        """log p(σ_j | σ_<j) for σ_j = +1 (column 0) and -1 (column 1)."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from nqs_core.ansatze import ANSATZE
-from nqs_core.ansatze.base import Ansatz, AutoregressiveAnsatz, Cost
+from nqs_core.ansatze import ANSATZE, SequentialAnsatz
+from nqs_core.ansatze.base import Ansatz, Cost
 from nqs_core.ansatze.operations import Effort
 from nqs_core.ansatze.projected import Projected
 from nqs_core.errors import ConfigError
@@ -33,20 +33,20 @@ class Autoregressive(Sampler):
             raise ConfigError(reason)
 
     def sample(self, key: PRNGKeyArray, psi: Psi, state: None) -> tuple[Samples, None, Info]:
-        assert isinstance(psi.ansatz, AutoregressiveAnsatz)
+        assert isinstance(psi.ansatz, SequentialAnsatz)
         sigma, log_psi = psi.ansatz.sample(psi.params, key, self.n_samples)
         samples = Samples(sigma[:, None], log_psi[:, None], jnp.zeros((self.n_samples, 1), jnp.float64))
         return samples, None, Info(jnp.asarray(True), {}, {})
 
     def refuses(self, ansatz: Ansatz) -> str:
-        if isinstance(ansatz, AutoregressiveAnsatz):
+        if isinstance(ansatz, SequentialAnsatz):
             return ""
         if isinstance(ansatz, Projected):
             return (
                 "sampler 'autoregressive' draws from the network itself, not from its projection on the sector's "
                 "labels; choose metropolis, or leave out momentum, point_group and spin_flip"
             )
-        fitting = ", ".join(name for name, cls in ANSATZE.items() if issubclass(cls, AutoregressiveAnsatz))
+        fitting = ", ".join(name for name, cls in ANSATZE.items() if issubclass(cls, SequentialAnsatz))
         own = next((name for name, cls in ANSATZE.items() if cls is type(ansatz)), type(ansatz).__name__)
         return f"sampler 'autoregressive' needs an autoregressive ansatz ({fitting}); {own!r} is none"
 

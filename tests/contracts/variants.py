@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 from typing import Any, Literal, get_args, get_origin
 
 import jax
@@ -25,19 +26,32 @@ SMALL = {
 }
 
 
+# What another switch asks for.
+WITH: dict[Any, dict[str, Any]] = {("inversion", "odd"): {"phase": True}}
+
+
 def variants(registry: Registry[Any], small: dict[str, dict[str, Any]] = SMALL) -> list[Spec]:
-    """The defaults of every component, and one spec more for every other value of a bool or a choice."""
-    specs = []
+    """The defaults of every component, and one spec more for every other value of a bool or a choice.
+
+    Switches that several components have from a common class are thrown in the first of them.
+    """
+    specs, thrown = [], set()
     for name in registry:
         base = small.get(name, {})
         specs.append(Spec(name=name, params=base))
         for field in dataclasses.fields(registry[name]):  # type: ignore[arg-type]
-            if "param" not in field.metadata:
+            owner = next(c for c in reversed(registry[name].__mro__) if field.name in inspect.get_annotations(c))
+            if "param" not in field.metadata or (owner, field.name) in thrown:
                 continue
+            thrown.add((owner, field.name))
             values = (True, False) if field.type is bool else get_args(field.type)
             if field.type is not bool and get_origin(field.type) is not Literal:
                 continue
-            specs += [Spec(name=name, params={**base, field.name: v}) for v in values if v != field.default]
+            specs += [
+                Spec(name=name, params={**base, **WITH.get((field.name, v), {}), field.name: v})
+                for v in values
+                if v != field.default
+            ]
     return specs
 
 

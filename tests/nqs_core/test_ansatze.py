@@ -1,6 +1,5 @@
 """What is particular to each network; what all share is in tests/contracts."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -8,19 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nqs_core.ansatze import ANSATZE, AutoregressiveAnsatz
+from nqs_core.ansatze import ANSATZE
 from nqs_core.ansatze.layers import log_cosh
 from nqs_core.config import Spec
 from nqs_core.errors import ConfigError, TooLargeError
 from nqs_core.sector import Sector
-from tests.contracts.variants import SMALL, chain, network
+from tests.contracts.variants import chain, network
 
-AUTOREGRESSIVE = [
-    Spec(name=name, params={**SMALL.get(name, {}), **switch})
-    for name in ANSATZE
-    if issubclass(ANSATZE[name], AutoregressiveAnsatz)
-    for switch in ({}, {"phase": True})
-]
 N = 6
 
 
@@ -89,60 +82,3 @@ def test_jastrow_refuses_pairs_that_do_not_fit():
 def test_bad_sizes_are_refused_by_name(name, params, problem):
     with pytest.raises(ConfigError, match=problem):
         ANSATZE.build(Spec(name=name, params=params), lattice=chain(4), sector=Sector(4))
-
-
-# ---- autoregressive networks
-
-
-@pytest.mark.parametrize("sz", [None, 0.0, 1.0, 3.0])
-@pytest.mark.parametrize("spec", AUTOREGRESSIVE, ids=str)
-def test_psi_is_normalised(spec, sz):
-    ansatz, params = network(spec, sz=sz, spread=0.8)
-    inside = every_log_psi(ansatz, params, Sector(N, sz).enumerate())
-    everywhere = every_log_psi(ansatz, params, Sector(N).enumerate())
-    assert np.sum(np.exp(2 * inside.real)) == pytest.approx(1, abs=1e-12)
-    assert np.sum(np.exp(2 * everywhere.real)) == pytest.approx(1, abs=1e-12)  # nothing outside
-    assert np.all(np.isfinite(everywhere))
-
-
-@pytest.mark.parametrize("spec", AUTOREGRESSIVE, ids=str)
-def test_conditionals_know_earlier_spins_only(spec):
-    ansatz, params = network(spec, spread=0.8)
-    conditionals = jax.jit(jax.vmap(partial(ansatz.conditionals, params)))
-    sigma = Sector(N).random(jax.random.key(0), 20)
-    reference = conditionals(sigma)
-    np.testing.assert_allclose(np.exp(reference).sum(-1), 1, atol=1e-12)
-    for j in range(N):
-        changed = np.abs(conditionals(sigma.at[:, j].multiply(-1)) - reference).max(axis=(0, 2))
-        assert np.all(changed[: j + 1] == 0)
-        assert np.all(changed[j + 1 :] > 1e-3)  # and every later one is told
-
-
-@pytest.mark.parametrize("spec", AUTOREGRESSIVE, ids=str)
-def test_the_phase_is_no_function_of_earlier_spins_alone(spec):
-    ansatz, params = network(spec, spread=0.8)
-    log_psi = every_log_psi(ansatz, params, Sector(N).enumerate())
-    rows = jax.jit(jax.vmap(partial(ansatz.conditionals, params)))(jnp.asarray(Sector(N).enumerate()))
-    picked = np.where(Sector(N).enumerate() > 0, rows[..., 0], rows[..., 1]).sum(1)
-    np.testing.assert_allclose(2 * log_psi.real, picked, atol=1e-12)
-    assert ansatz.signed == (np.ptp(log_psi.imag) > 0.1)
-
-
-@pytest.mark.parametrize("sz", [None, -1.0])
-@pytest.mark.parametrize("spec", AUTOREGRESSIVE, ids=str)
-def test_sampled_log_psi_is_the_evaluated_one(spec, sz):
-    ansatz, params = network(spec, sz=sz, spread=0.8)
-    sigma, log_psi = jax.jit(lambda k: ansatz.sample(params, k, 300))(jax.random.key(0))
-    assert sigma.shape == (300, N)
-    assert sigma.dtype == jnp.int8
-    assert len(np.unique(sigma, axis=0)) > 5
-    assert jnp.all(jax.vmap(ansatz.sector.contains)(sigma))
-    np.testing.assert_allclose(log_psi, every_log_psi(ansatz, params, sigma), atol=1e-11)
-
-
-def test_a_sector_that_is_almost_full_is_sampled_without_a_slip():
-    """Probabilities of exactly 0 and 1 meet random numbers of exactly 0: no sample may leave the sector."""
-    ansatz, params = network(Spec(name="arnn", params={"features": 3}), sz=2.0, precision="float32", spread=3.0)
-    sigma, log_psi = jax.jit(lambda k: ansatz.sample(params, k, 20_000))(jax.random.key(0))
-    assert np.all(np.asarray(sigma).sum(1) == 4)
-    assert np.all(np.isfinite(log_psi))

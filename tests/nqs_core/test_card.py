@@ -44,7 +44,7 @@ def by_hand(name: str, n: int, n_patches: int) -> int:
         "convnext": 4 * 6 + (9 * 6 + 6) + 2 * 6 + (6 * 12 + 12) + (12 * 6 + 6) + head,
         "vit": (4 * 6 + 6) + 2 * 6 + 2 * n_patches + 2 * (6 * 6 + 6) + 2 * 6 + (6 * 24 + 24) + (24 * 6 + 6) + head,
         "gcnn": (9 * 2 + 2) + (9 * 8 * 2 * 2 + 2),
-        "arnn": n * n * (3 + 3 * 3 + 3) + n * (3 + 3 + 1),
+        "arnn": n * n * (3 + 3 * 3 + 3 * 2) + n * (3 + 3 + 2),
     }[name]
 
 
@@ -105,7 +105,7 @@ UNITS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "convnext": last_stage,
     "vit": lambda a, p, s: captured(a.module(), p, a.cells(s), f"reduce_{a.layers - 1}"),
     "gcnn": last_group_layer,
-    "arnn": lambda a, p, s: jnp.where(s > 0, *a.conditionals(p, s).T)[:, None],
+    "arnn": lambda a, p, s: jnp.where(s > 0, *a.conditionals(p, a.letters.encode(s)).T)[:, None],
 }
 WIDE = lattice("square", extent=[8, 10])
 
