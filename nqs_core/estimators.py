@@ -1,5 +1,6 @@
 """Local estimators: what an operator gives on one configuration."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Int8
 
@@ -65,7 +66,9 @@ def _moved(
     sector: Sector,
 ) -> Inexact[Array, " n_moves"]:
     """⟨σ|O|flip(σ, k)⟩ ψ(flip(σ, k)) / ψ(σ) for every move k."""
-    mel, moves = operator.mel(sigma), jnp.asarray(operator.moves)
+    with jax.ensure_compile_time_eval():  # local updates may look at the moves themselves
+        moves = jnp.asarray(operator.moves)
+    mel = operator.mel(sigma)
     allowed = mel != 0
     if sector.sz is not None:
         # A network may give anything outside the sector of its run.

@@ -1,8 +1,9 @@
 """Variational wave functions by name."""
 
 from nqs_core.ansatze.arnn import ARNN
-from nqs_core.ansatze.base import Ansatz, LocalUpdates
+from nqs_core.ansatze.base import AdditiveUpdates, Ansatz, LocalUpdates
 from nqs_core.ansatze.convnext import ConvNeXt
+from nqs_core.ansatze.dysonnet import DysonNet
 from nqs_core.ansatze.gcnn import GCNN
 from nqs_core.ansatze.jastrow import Jastrow
 from nqs_core.ansatze.mlp import MLP
@@ -23,8 +24,9 @@ ANSATZE = Registry[Ansatz](
         "convnext": ConvNeXt,
         "vit": ViT,
         "gcnn": GCNN,
+        "dysonnet": DysonNet,
         "arnn": ARNN,
     },
 )
 
-__all__ = ["ANSATZE", "Ansatz", "LocalUpdates", "Projected", "SequentialAnsatz", "project"]
+__all__ = ["ANSATZE", "AdditiveUpdates", "Ansatz", "LocalUpdates", "Projected", "SequentialAnsatz", "project"]

@@ -89,6 +89,24 @@ class LocalUpdates(ABC):
         """The cache of flip(σ, move)."""
 
 
+class AdditiveUpdates(LocalUpdates):
+    """Local updates of a network log ψ = f(m) whose few numbers m far flips change independently, or nearly so."""
+
+    @abstractmethod
+    def coordinates(self, prepared: Prepared, cache: Cache) -> Inexact[Array, " m"]:
+        """m of the cached configuration."""
+
+    @abstractmethod
+    def displacements(
+        self, prepared: Prepared, cache: Cache, sigma: Sigma, moves: Int[Array, "n_moves move_size"]
+    ) -> Inexact[Array, "n_moves m"]:
+        """m(flip(σ, moves[k])) - m(σ), exactly."""
+
+    @abstractmethod
+    def read(self, prepared: Prepared, coordinates: Inexact[Array, " m"]) -> Inexact[Array, ""]:
+        """log ψ = f(m)."""
+
+
 class Ansatz(ABC):
     """log ψ_θ of one configuration; `@component`, hashable, holds no arrays.
 

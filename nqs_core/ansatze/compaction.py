@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Inexact, Int
 
+from nqs_core.batching import in_blocks
 from nqs_core.types import Params, Sigma
 
 Evaluate = Callable[[Any, Any, Any], Any]
@@ -53,6 +54,28 @@ def over_allowed(
 
     one.def_vmap(many)
     return one(shared, own, moves, allowed)
+
+
+def in_own_blocks(function: Callable[[Any, Any], Any], shared: Any, own: Any, block: int) -> Any:
+    """function(shared, own); under `jax.vmap` over `own`, so many configurations at once, whatever the caller's number.
+
+    For work that takes far more memory than the caller knows.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def one(shared: Any, own: Any) -> Any:
+        return function(shared, own)
+
+    def many(axis_size: int, batched: Any, shared: Any, own: Any) -> tuple[Any, Any]:
+        if any(jax.tree.leaves(batched[0])) or not all(jax.tree.leaves(batched[1])):
+            axes = jax.tree.map(lambda b: 0 if b else None, tuple(batched))
+            out = jax.vmap(function, axes)(shared, own)
+        else:
+            out = in_blocks(lambda own: function(shared, own), own, block)
+        return out, jax.tree.map(lambda _: True, out)
+
+    one.def_vmap(many)
+    return one(shared, own)
 
 
 def _every(evaluate: Evaluate, shared: Any, own: Any, moves: Any, allowed: Any) -> Any:

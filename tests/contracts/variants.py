@@ -23,6 +23,7 @@ SMALL = {
     "convnext": {"channels": 6, "blocks": 1},
     "vit": {"features": 6, "layers": 1, "heads": 2},
     "gcnn": {"features": 2},
+    "dysonnet": {"features": 4, "blocks": 1, "modes": 2, "hidden": 2},
 }
 
 

@@ -23,6 +23,8 @@ from tests.nqs_core.small import lattice
 from tests.nqs_core.systems import config
 
 SQUARE: dict[str, Any] = {"name": "square", "params": {"extent": [6, 6]}}
+RING: dict[str, Any] = {"name": "chain", "params": {"length": 36}}
+RINGS_ONLY = ("dysonnet",)
 WALK: dict[str, Any] = {"name": "metropolis", "params": {"n_samples": 32, "n_chains": 8}}
 
 
@@ -34,7 +36,7 @@ def small(name: str, **changes: Any) -> RunConfig:
 
 
 def by_hand(name: str, n: int, n_patches: int) -> int:
-    """Weights and biases of every network of `SMALL` on a square lattice of n sites, written out."""
+    """Weights and biases of every network of `SMALL` on a square lattice or a ring of n sites, written out."""
     head = 2 * 6 + (6 * 6 + 6) + 2 * 6
     return {
         "jastrow": n * (n - 1) // 2,
@@ -45,12 +47,13 @@ def by_hand(name: str, n: int, n_patches: int) -> int:
         "vit": (4 * 6 + 6) + 2 * 6 + 2 * n_patches + 2 * (6 * 6 + 6) + 2 * 6 + (6 * 24 + 24) + (24 * 6 + 6) + head,
         "gcnn": (9 * 2 + 2) + (9 * 8 * 2 * 2 + 2),
         "arnn": n * n * (3 + 3 * 3 + 3 * 2) + n * (3 + 3 + 2),
+        "dysonnet": 2 * 4 + (4 * 4 * 4 + 3 * 4 + 5 * 4 + 4 * 4 * 2 + 2 * 4) + (4 * 2 + 2),
     }[name]
 
 
 @pytest.mark.parametrize("name", ANSATZE)
 def test_parameters_are_counted_as_by_hand(name: str) -> None:
-    told = card(problem.build(small(name, lattice=SQUARE)))
+    told = card(problem.build(small(name, lattice=RING if name in RINGS_ONLY else SQUARE)))
     assert told.n_params == by_hand(name, 36, 9)
     assert sum(group.n_params for group in told.groups) == told.n_params
 
@@ -106,6 +109,7 @@ UNITS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "vit": lambda a, p, s: captured(a.module(), p, a.cells(s), f"reduce_{a.layers - 1}"),
     "gcnn": last_group_layer,
     "arnn": lambda a, p, s: jnp.where(s > 0, *a.conditionals(p, a.letters.encode(s)).T)[:, None],
+    "dysonnet": lambda a, p, s: a.run(a.prepare(p), s)[0],
 }
 WIDE = lattice("square", extent=[8, 10])
 
@@ -132,7 +136,8 @@ def seen(name: str, ansatz: Any) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("spec", variants(ANSATZE), ids=label)
 def test_a_unit_depends_on_the_spins_of_its_field_and_on_no_others(spec: Any) -> None:
-    ansatz = ANSATZE.build(spec, lattice=WIDE, sector=Sector(WIDE.n_sites), precision="float64")
+    on = lattice("chain", length=9) if spec.name in RINGS_ONLY else WIDE
+    ansatz = ANSATZE.build(spec, lattice=on, sector=Sector(on.n_sites), precision="float64")
     assert ansatz.receptive_field == seen(spec.name, ansatz)
 
 
@@ -156,11 +161,13 @@ def test_the_field_grows_with_depth_and_filters(name: str, params: dict[str, Any
 
 @pytest.mark.parametrize("name", ANSATZE)
 def test_networks_that_claim_the_point_group_have_it_and_the_others_do_not(name: str) -> None:
-    on = lattice("square", extent=[4, 4])
-    spec = Spec(name=name, params=SMALL.get(name, {}))
-    ansatz = ANSATZE.build(spec, lattice=on, sector=Sector(16), precision="float64")
+    on = lattice("chain", length=15) if name in RINGS_ONLY else lattice("square", extent=[4, 4])
+    # One block looks left and right in nearly the same way.
+    params = {**SMALL.get(name, {}), **({"blocks": 2} if name == "dysonnet" else {})}
+    spec = Spec(name=name, params=params)
+    ansatz = ANSATZE.build(spec, lattice=on, sector=Sector(on.n_sites), precision="float64")
     params = moved(jax.jit(ansatz.init)(jax.random.key(1)))
-    sigma = Sector(16).random(jax.random.key(2), 1)[0]
+    sigma = Sector(on.n_sites).random(jax.random.key(2), 1)[0]
     turned = sigma[on.point_group()]
     log_psi = np.asarray(jax.jit(jax.vmap(lambda s: ansatz.log_psi(params, s)))(turned))
     assert ansatz.keeps_point_group == bool(np.all(np.abs(np.exp(log_psi - log_psi[0]) - 1) < 1e-9))
