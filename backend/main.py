@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 import uuid
 from collections.abc import AsyncIterator
 from importlib.metadata import version
@@ -27,9 +26,11 @@ from backend.proxy import Proxy
 from backend.reference_service import Question
 from backend.routes import info, live, runs
 from backend.routes import references as reference_routes
+from backend.sandbox import Sandbox
 from backend.serve import open_database
 from backend.service import RunPatch, Service
 from backend.settings import Settings
+from backend.strict import dumps
 from nqs_core.config import MeasureJob, OwnReference, ReferenceJob, RunConfig
 from nqs_core.errors import NQSError
 from nqs_core.events import EVENT, Real
@@ -40,14 +41,19 @@ LISTEN_FD = "SPINSCOPE_LISTEN_FD"  # the supervisor's listening socket, so that 
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The whole application: API, feed, and the proxy to the UI process, behind the guard."""
+def create_app(settings: Settings, *, warm: bool = False) -> FastAPI:
+    """The whole application: API, feed, and the proxy to the UI process, behind the guard.
+
+    Args:
+        settings: of this deployment.
+        warm: start the child process that checks configurations now, not with the first of them.
+    """
     jax.config.update("jax_platforms", "cpu")  # the device belongs to the runners
     app = FastAPI(
         title="Spinscope", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, lifespan=_lifespan,
         redirect_slashes=False,
     )  # fmt: skip
-    app.state.settings = settings
+    app.state.settings, app.state.warm = settings, warm
     problems.install(app)
     for routes in (info, runs, reference_routes, live):
         app.include_router(routes.router)
@@ -78,21 +84,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.hub = Hub(engine, boot)
     address, cookie = f"127.0.0.1:{settings.ui_port or UI_PORT}", cookie_name(settings.port)
     app.state.proxy = Proxy(address, secret=settings.ui_secret, kept_cookie=cookie)
-    threading.Thread(target=_warm_up, args=(app.state.service,), daemon=True).start()
+    app.state.sandbox = Sandbox(settings)
     tailer = asyncio.create_task(app.state.hub.run())
+    warm_up = asyncio.create_task(_warm_up(app)) if app.state.warm else None
     try:
         yield
     finally:
         tailer.cancel()
-        await asyncio.gather(tailer, return_exceptions=True)
+        await app.state.sandbox.close()
+        await asyncio.gather(tailer, *filter(None, [warm_up]), return_exceptions=True)
         await app.state.proxy.close()
         engine.dispose()
 
 
-def _warm_up(service: Service) -> None:
-    """Trace a first configuration, so that the form's first check is quick."""
+async def _warm_up(app: FastAPI) -> None:
+    """Check a first configuration, so that the form's first check is quick."""
     try:
-        service.validate(service.catalog["presets"][0]["config"])
+        raw = dumps(app.state.service.catalog["presets"][0]["config"])
+        await app.state.sandbox.ask(asyncio.get_running_loop().create_future(), "validate", raw)
     except Exception:
         log.exception("the first check failed")
 
@@ -118,6 +127,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         told = EVENT.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
         known |= told.pop("$defs", {}) | {"Event": told, "Real": TypeAdapter(Real).json_schema(mode="serialization")}
         known["MergePatch"] = {"type": "object"}
+        settings: Settings = app.state.settings
+        limits = {"cpuSeconds": settings.check_seconds, "memoryBytes": settings.check_memory_bytes}
+        for name in (RunConfig, ReferenceJob, OwnReference, Question):
+            known[name.__name__]["x-limits"] = limits  # of building and checking what it describes
         where = {"type": "object", "properties": {"where": {"type": "string"}, "problem": {"type": "string"}}}
         known["Error"] = {
             "type": "object",
@@ -158,7 +171,7 @@ def main() -> None:
         raise SystemExit(f"spinscope: {error}") from None
     if not is_loopback(settings.host) and not settings.token:
         raise SystemExit(f"spinscope: {settings.host} can be reached by others: choose a token in SPINSCOPE_TOKEN")
-    config = server_config(create_app(settings), host=settings.host, port=settings.port)
+    config = server_config(create_app(settings, warm=True), host=settings.host, port=settings.port)
     inherited = os.environ.get(LISTEN_FD)
     sockets = [socket.socket(fileno=int(inherited))] if inherited else None
     uvicorn.Server(config).run(sockets=sockets)

@@ -23,10 +23,11 @@ REMEMBERED = 256  # configurations
 
 
 class Plan(NamedTuple):
-    """The API's answer, and the operations of a step."""
+    """The API's answer, the operations of a step, and which system it is (`references.system_of`)."""
 
     answer: dict[str, Any]
     work: Work
+    system: tuple[str, str]
 
 
 class Planner:
@@ -57,7 +58,7 @@ class Planner:
             "card": known["card"] | {"time": time},
             "reference": references.match(self._engine, full),
         }
-        return Plan(answer, work)
+        return Plan(answer, work, references.system_of(full))
 
     def _build(self, raw: bytes) -> tuple[dict[str, Any], Work, int]:
         config = RunConfig.model_validate(orjson.loads(raw))

@@ -18,13 +18,21 @@ class NotFound(Exception):
     """The thing with this identifier does not exist."""
 
 
+class BusyError(Exception):
+    """Too many requests wait already."""
+
+
+class GoneError(Exception):
+    """Whoever asked has closed the connection."""
+
+
 class JSON(Response):
-    """A response with infinite and undefined numbers as strings."""
+    """A response with infinite and undefined numbers as strings; bytes are JSON already."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return dumps(content)
+        return content if isinstance(content, bytes) else dumps(content)
 
 
 def _answer(status: int, detail: str, problems: Sequence[tuple[str, str]] = ()) -> JSONResponse:
@@ -62,11 +70,16 @@ def _no_room(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Register the handlers: NQSError 422, StateError 409, NotFound 404, broken JSON 400, a full disk 507."""
+    """Register the handlers: NQSError 422, StateError 409, NotFound 404, broken JSON 400, a full disk 507, busy 503.
+
+    Nobody reads the answer to a client that has gone; 499 is what servers write into their logs for it.
+    """
     app.add_exception_handler(NQSError, _refused)
     app.add_exception_handler(DamagedError, lambda _, error: _answer(500, str(error)))
     for full in (DiskFullError, OSError):
         app.add_exception_handler(full, _no_room)
+    app.add_exception_handler(BusyError, lambda _, error: _answer(503, str(error)))
+    app.add_exception_handler(GoneError, lambda _, __: Response(status_code=499))
     app.add_exception_handler(StateError, lambda _, error: _answer(409, str(error)))
     for missing in (NotFound, UnknownRunError):
         app.add_exception_handler(missing, lambda _, error: _answer(404, str(error)))

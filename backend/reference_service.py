@@ -41,21 +41,25 @@ class ReferenceService:
             raise Invalid([("sort", str(error))]) from None
         return {"references": rows, "total": total, "facets": table.facets(self.engine)}
 
-    def add(self, body: Any) -> dict[str, Any]:
-        """Store an energy that a user knows; every run of its system gets its best reference anew."""
+    def check_own(self, body: Any) -> tuple[OwnReference, tuple[str, str]]:
+        """An energy that a user knows, and its system.
+
+        Raises:
+            NQSError: why it cannot be right.
+        """
         own = checked(OwnReference, body)
         system(own)
         if why := references.contradiction(self.engine, own):
             raise Invalid([("energy", why)])
-        about = references.system_of(own)
-        row = references.add(self.engine, own, about)
-        references.refresh(self.engine, about[0])
-        return row
+        return own, references.system_of(own)
 
-    def remove(self, row_id: int) -> None:
-        """Delete a row that is not shipped."""
-        row = references.remove(self.engine, row_id)
-        references.refresh(self.engine, row["key"])
+    def add(self, own: OwnReference, about: tuple[str, str]) -> dict[str, Any]:
+        """Store an energy that has been checked; `refresh` gives every run of its system its best reference anew."""
+        return references.add(self.engine, own, about)
+
+    def remove(self, row_id: int) -> str:
+        """Delete a row that is not shipped; the key of its system."""
+        return references.remove(self.engine, row_id)["key"]
 
     def match(self, body: Any) -> dict[str, Any]:
         """What is known of a system."""
@@ -67,8 +71,8 @@ class ReferenceService:
         """What a job would take, by each method."""
         return references.plan_job(checked(ReferenceJob, body), self._memory).about
 
-    def compute(self, body: Any, *, idem_key: str | None = None) -> str:
-        """Queue a job and return its id.
+    def plan(self, body: Any) -> dict[str, Any]:
+        """What `compute` stores.
 
         Raises:
             NQSError: the method cannot do it.
@@ -78,18 +82,20 @@ class ReferenceService:
         found = plan.about["exact" if job.method == "exact" else "dmrg"]
         if not found["feasible"]:
             raise Invalid([("method", found["reason"])])
-        name = job.name or f"{'DMRG' if job.method == 'dmrg' else 'exact'}: {job.hamiltonian.name} {job.lattice.name}"
-        return store.submit(
-            self.engine,
-            job.model_dump(mode="json"),
-            name=name,
-            n_steps=max(1, plan.n_sweeps),
-            idem_key=idem_key,
-            reference=references.match(self.engine, job),
-            n_sites=plan.about["n_sites"],
-            kind=job.method,
-            system=references.system_of(job),
-        )
+        name = f"{'DMRG' if job.method == 'dmrg' else 'exact'}: {job.hamiltonian.name} {job.lattice.name}"
+        return {
+            "config": job.model_dump(mode="json"),
+            "name": job.name or name,
+            "n_steps": max(1, plan.n_sweeps),
+            "reference": references.match(self.engine, job),
+            "n_sites": plan.about["n_sites"],
+            "kind": job.method,
+            "system": references.system_of(job),
+        }
+
+    def compute(self, plan: dict[str, Any], *, idem_key: str | None = None) -> str:
+        """Queue a job and return its id."""
+        return store.submit(self.engine, **plan, idem_key=idem_key)
 
     def series(self, *, key: str | None, sector: str | None, level: int, run: str | None) -> dict[str, Any]:
         """DMRG energies against the bond dimension: of a system, or of a job."""

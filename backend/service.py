@@ -14,7 +14,7 @@ from backend import extrapolation, models, references, store
 from backend.disk import Room
 from backend.parsing import SPECS, checked, checked_spec
 from backend.patching import kept, merge
-from backend.planning import Planner
+from backend.planning import Plan, Planner
 from backend.problems import NotFound
 from backend.reference_service import ReferenceService
 from backend.series import brief
@@ -104,16 +104,23 @@ class Service:
         Raises:
             NQSError: why it cannot run.
         """
-        return self._starts.checked(self._planner.plan(checked(RunConfig, body)).answer)
+        return self.plan(body).answer
+
+    def plan(self, body: Any) -> Plan:
+        """What `submit` takes; as `validate`.
+
+        Raises:
+            NQSError: why it cannot run.
+        """
+        plan = self._planner.plan(checked(RunConfig, body))
+        return plan._replace(answer=self._starts.checked(plan.answer))
 
     def submit(
-        self, body: Any, *, idem_key: str | None = None, cloned_from: str | None = None, tags: Sequence[str] = ()
+        self, plan: Plan, *, idem_key: str | None = None, cloned_from: str | None = None, tags: Sequence[str] = ()
     ) -> dict[str, Any]:
         """Queue a run; the configuration is stored with every default, so that it means the same for ever."""
-        answer, work = self._planner.plan(checked(RunConfig, body))
-        answer = self._starts.checked(answer)
-        config = RunConfig.model_validate(answer["config"])
-        prepared = self._starts.prepare(config)
+        answer = plan.answer
+        prepared = self._starts.prepare(RunConfig.model_validate(answer["config"]))
         run = store.submit(
             self.engine,
             answer["config"],
@@ -122,13 +129,12 @@ class Service:
             tags=tags,
             reference=answer["reference"],
             n_sites=answer["n_sites"],
-            system=references.system_of(config),
-            work=work.step,
+            system=plan.system,
+            work=plan.work.step,
             run_id=prepared,
         )
         if run != prepared:  # submitted before, under the same key
             self._starts.discard(prepared)
-        references.refresh_run(self.engine, run, config, answer["reference"])
         return self.run(run)
 
     def runs(self, **filters: Any) -> dict[str, Any]:
@@ -210,8 +216,8 @@ class Service:
         store.request_resume(self.engine, run_id)
         return self.run(run_id)
 
-    def clone(self, run_id: str, patch: Any, *, idem_key: str | None = None) -> dict[str, Any]:
-        """Queue a run with the same configuration and tags, changed by a JSON merge patch (RFC 7396).
+    def cloned(self, run_id: str, patch: Any) -> tuple[dict[str, Any], list[str]]:
+        """The configuration of a run, changed by a JSON merge patch (RFC 7396), and its tags.
 
         Unless the patch has a name, it is that of the run with what is changed.
 
@@ -226,10 +232,10 @@ class Service:
             raise Invalid([("", "the patch must be a JSON object")])
         config = {**config, **{family: kept(config.get(family), patch.get(family)) for family in SPECS}}
         patch = {"name": words.clone_name(run, patch, store.names(self.engine)), **patch}
-        return self.submit(merge(config, patch), idem_key=idem_key, cloned_from=run_id, tags=run["tags"])
+        return merge(config, patch), run["tags"]
 
-    def measure(self, run_id: str, body: Any, *, idem_key: str | None = None) -> dict[str, Any]:
-        """Queue a measurement of a run with fresh samples; the run itself stays as it is.
+    def measured(self, run_id: str, body: Any) -> dict[str, Any]:
+        """The configuration of a measurement of a run with fresh samples.
 
         Raises:
             StateError: the run is active, of another kind, or has no checkpoint.
@@ -243,17 +249,21 @@ class Service:
         # Counting the measurements would repeat the random numbers of one that is left when another is deleted.
         change = {"observables": job.observables, "measure": job.samples, "seed": secrets.randbelow(2**32)}
         change["init_from"] = None  # the parameters are those of the run itself
-        checked_config = self.validate({**run["config"], **change})["config"]
+        return {**run["config"], **change}
+
+    def measure(self, run_id: str, plan: Plan, *, idem_key: str | None = None) -> dict[str, Any]:
+        """Queue a measurement of a run; the run itself stays as it is."""
+        run = self.run(run_id)
         new = store.submit(
             self.engine,
-            checked_config,
+            plan.answer["config"],
             name=f"{run['name'] or run_id[:8]}: measurement",
             idem_key=idem_key,
             reference=run["reference"],
             n_sites=run["n_sites"],
             kind="measure",
             parent=run_id,
-            system=references.system_of(RunConfig.model_validate(checked_config)),
+            system=plan.system,
         )
         return self.run(new)
 

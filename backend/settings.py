@@ -20,6 +20,8 @@ VARIABLES = {
     "ui_secret": "SPINSCOPE_UI_SECRET",
     "slots": "SPINSCOPE_SLOTS",
     "memory_bytes": "SPINSCOPE_MEMORY",
+    "check_seconds": "SPINSCOPE_CHECK_SECONDS",
+    "check_memory_bytes": "SPINSCOPE_CHECK_MEMORY",
     "flush_seconds": "SPINSCOPE_FLUSH_SECONDS",
     "heartbeat_seconds": "SPINSCOPE_HEARTBEAT_SECONDS",
     "lost_seconds": "SPINSCOPE_LOST_SECONDS",
@@ -52,6 +54,8 @@ class Settings:
     ui_secret: str = field(default="", repr=False)  # what the API shows to the UI process; empty: the supervisor's
     slots: int = 0  # 0: one per GPU, else half of the cores
     memory_bytes: int = 0  # 0: what the machine has
+    check_seconds: float = 20.0  # CPU seconds to build and check what one request describes
+    check_memory_bytes: int = 4_000_000_000  # beside those of an idle process
     flush_seconds: float = 0.25
     heartbeat_seconds: float = 0.5  # what a user wants of a run that writes little comes back with each
     lost_seconds: float = 15.0  # without a heartbeat, on the observer's clock

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from backend.problems import JSON
-from backend.routes.deps import ERRORS, Body, Serve, body_of
+from backend.routes.deps import ERRORS, Apart, Raw, Serve, body_of
 
 router = APIRouter(default_response_class=JSON)
 ICON = (
@@ -35,12 +35,12 @@ def catalog(do: Serve) -> JSON:
 
 
 @router.post("/api/validate", responses=ERRORS, openapi_extra=body_of("RunConfig"))
-def validate(do: Serve, body: Body) -> JSON:
+async def validate(ask: Apart, body: Raw) -> JSON:
     """What a configuration would run, cost and compare with; nothing is started."""
-    return JSON(do.validate(body))
+    return JSON(await ask("validate", body))
 
 
 @router.post("/api/lattice", responses=ERRORS, openapi_extra=body_of("Spec"))
-def lattice(do: Serve, body: Body, momentum: Annotated[str | None, Query(max_length=40)] = None) -> JSON:
+async def lattice(ask: Apart, body: Raw, momentum: Annotated[str | None, Query(max_length=40)] = None) -> JSON:
     """Sites, bonds, symmetries and Brillouin zone of a lattice; `little` group of a momentum such as M or 1,0."""
-    return JSON(do.lattice(body, momentum))
+    return JSON(await ask("lattice", body, momentum))

@@ -3,10 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from backend.problems import JSON
-from backend.routes.deps import ERRORS, Body, IdempotencyKey, Serve, body_of
+from backend.routes.deps import ERRORS, Apart, IdempotencyKey, Raw, Serve, body_of, refresh
 
 router = APIRouter(prefix="/api/references", default_response_class=JSON, responses=ERRORS)
 Word = Annotated[str | None, Query(max_length=200)]
@@ -37,34 +38,39 @@ def search(
 
 
 @router.post("", status_code=201, openapi_extra=body_of("OwnReference"))
-def add(do: Serve, body: Body) -> JSON:
+async def add(do: Serve, ask: Apart, body: Raw) -> JSON:
     """Add an energy of your own; its source is mandatory."""
-    return JSON(do.references.add(body), 201)
+    own, about = await ask("check_own", body)
+    row = await run_in_threadpool(do.references.add, own, about)
+    await refresh(ask, "refresh", about[0])
+    return JSON(row, 201)
 
 
 @router.delete("/{row_id}", status_code=204)
-def remove(do: Serve, row_id: Annotated[int, Path(ge=0, le=2**53)]) -> Response:
+async def remove(do: Serve, ask: Apart, row_id: Annotated[int, Path(ge=0, le=2**53)]) -> Response:
     """Delete a row that is not shipped."""
-    do.references.remove(row_id)
+    await refresh(ask, "refresh", await run_in_threadpool(do.references.remove, row_id))
     return Response(status_code=204)
 
 
 @router.post("/match", openapi_extra=body_of("Question"))
-def match(do: Serve, body: Body) -> JSON:
+async def match(ask: Apart, body: Raw) -> JSON:
     """What is known of a system; else the nearest entries, and bounds from concavity."""
-    return JSON(do.references.match(body))
+    return JSON(await ask("match", body))
 
 
 @router.post("/estimate", openapi_extra=body_of("ReferenceJob"))
-def estimate(do: Serve, body: Body) -> JSON:
+async def estimate(ask: Apart, body: Raw) -> JSON:
     """Time and memory that a computation would take."""
-    return JSON(do.references.estimate(body))
+    return JSON(await ask("estimate", body))
 
 
 @router.post("/compute", status_code=201, openapi_extra=body_of("ReferenceJob"))
-def compute(do: Serve, body: Body, idem_key: IdempotencyKey = None) -> JSON:
+async def compute(do: Serve, ask: Apart, body: Raw, idem_key: IdempotencyKey = None) -> JSON:
     """Queue a computation; it is a run of kind dmrg or exact."""
-    return JSON(do.run(do.references.compute(body, idem_key=idem_key)), 201)
+    plan = await ask("plan_reference", body)
+    run = await run_in_threadpool(do.references.compute, plan, idem_key=idem_key)
+    return JSON(await run_in_threadpool(do.run, run), 201)
 
 
 @router.get("/series")

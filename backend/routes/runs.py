@@ -1,13 +1,26 @@
 """Submit, watch and control runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from backend import export
 from backend.problems import JSON
-from backend.routes.deps import ERRORS, Body, IdempotencyKey, OptionalBody, Serve, body_of
+from backend.routes.deps import (
+    ERRORS,
+    Apart,
+    Ask,
+    Body,
+    IdempotencyKey,
+    OptionalBody,
+    Raw,
+    Serve,
+    body_of,
+    refresh,
+)
+from backend.service import Service
 
 router = APIRouter(prefix="/api/runs", responses=ERRORS)
 Word = Annotated[str | None, Query(max_length=200)]
@@ -15,9 +28,16 @@ Number = Annotated[int, Query(ge=0, le=2**53)]
 
 
 @router.post("", status_code=201, openapi_extra=body_of("RunConfig"))
-def submit(do: Serve, body: Body, idem_key: IdempotencyKey = None) -> JSON:
+async def submit(do: Serve, ask: Apart, body: Raw, idem_key: IdempotencyKey = None) -> JSON:
     """Queue a run; a repeated Idempotency-Key returns the first one's id."""
-    return JSON(do.submit(body, idem_key=idem_key), 201)
+    return await _queue(do, ask, body, idem_key=idem_key)
+
+
+async def _queue(do: Service, ask: Ask, body: Any, **options: Any) -> JSON:
+    plan = await ask("plan", body)
+    run = await run_in_threadpool(do.submit, plan, **options)
+    await refresh(ask, "refresh_run", run["id"], run["config"], run["reference"])
+    return JSON(await run_in_threadpool(do.run, run["id"]), 201)
 
 
 @router.get("")
@@ -69,15 +89,17 @@ def resume(do: Serve, run_id: str) -> JSON:
 
 
 @router.post("/{run_id}/clone", status_code=201, openapi_extra=body_of("MergePatch", required=False))
-def clone(do: Serve, run_id: str, patch: OptionalBody, idem_key: IdempotencyKey = None) -> JSON:
+async def clone(do: Serve, ask: Apart, run_id: str, patch: OptionalBody, idem_key: IdempotencyKey = None) -> JSON:
     """Queue the same configuration, changed by a JSON merge patch."""
-    return JSON(do.clone(run_id, patch, idem_key=idem_key), 201)
+    config, tags = await run_in_threadpool(do.cloned, run_id, patch)
+    return await _queue(do, ask, config, idem_key=idem_key, cloned_from=run_id, tags=tags)
 
 
 @router.post("/{run_id}/measure", status_code=201, openapi_extra=body_of("MeasureJob"))
-def measure(do: Serve, run_id: str, body: Body, idem_key: IdempotencyKey = None) -> JSON:
+async def measure(do: Serve, ask: Apart, run_id: str, body: Body, idem_key: IdempotencyKey = None) -> JSON:
     """Measure a run that has ended with fresh samples, or other observables of it."""
-    return JSON(do.measure(run_id, body, idem_key=idem_key), 201)
+    plan = await ask("plan", await run_in_threadpool(do.measured, run_id, body))
+    return JSON(await run_in_threadpool(do.measure, run_id, plan, idem_key=idem_key), 201)
 
 
 @router.get("/{run_id}/extrapolation")

@@ -84,6 +84,12 @@ def test_the_catalog_has_every_family_and_the_presets_are_valid(api: httpx.Clien
         assert answer.json()["reference"]["bound"] == "exact"
 
 
+def test_the_limits_of_a_check_are_in_the_schema(api: httpx.Client, where: tuple[str, Settings]) -> None:
+    schemas, settings = api.get("/api/openapi.json").json()["components"]["schemas"], where[1]
+    limits = {"cpuSeconds": settings.check_seconds, "memoryBytes": settings.check_memory_bytes}
+    assert schemas["RunConfig"]["x-limits"] == schemas["ReferenceJob"]["x-limits"] == limits
+
+
 def test_validation_fills_defaults_and_states_the_cost(api: httpx.Client) -> None:
     answer = api.post("/api/validate", json=GOOD)
     assert answer.status_code == 200, answer.text

@@ -49,10 +49,17 @@ class Place(NamedTuple):
         assert runner.run(self.settings, *claimed, None, drive) == 0
         return row(self.engine, run_id)
 
+    def submit(self, body: Any, **options: Any) -> dict[str, Any]:
+        return self.service.submit(self.service.plan(body), **options)
+
+    def clone(self, run_id: str, patch: Any) -> dict[str, Any]:
+        config, tags = self.service.cloned(run_id, patch)
+        return self.submit(config, cloned_from=run_id, tags=tags)
+
     def pupil(self, step: int | None = None, **changes: Any) -> str:
         """Queue a run that starts from the teacher."""
         origin = {"run": self.teacher} if step is None else {"run": self.teacher, "step": step}
-        return self.service.submit({**PUPIL, "init_from": origin, **changes})["id"]
+        return self.submit({**PUPIL, "init_from": origin, **changes})["id"]
 
     def checkpoints(self, run_id: str) -> list[Path]:
         return checkpoint.files(self.settings.run_folder(run_id) / "checkpoints")
@@ -76,7 +83,7 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished run is trained once, with a checkpoint at every step."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("school"), checkpoint_seconds=0.0, **QUICK)
     for place in open_place(settings):
-        run = place.work(place.service.submit(TEACHER)["id"])
+        run = place.work(place.submit(TEACHER)["id"])
         assert (run["state"], run["error"]) == ("done", None)
     return settings.data_dir
 
@@ -119,7 +126,7 @@ def test_a_run_goes_on_from_the_parameters_of_another(place: Place, fate: str, t
     assert (run["state"], run["error"]) == ("done", None)
     steps = trained(place, run_id)
     assert steps == directly(place, run_id, Path(latest))
-    cold = place.service.submit(PUPIL)["id"]
+    cold = place.submit(PUPIL)["id"]
     place.work(cold)
     assert steps[0]["energy"] < trained(place, cold)[0]["energy"]
 
@@ -184,26 +191,26 @@ def test_kill_9_of_a_warm_start_changes_no_bit(place: Place) -> None:
 def test_a_clone_starts_as_its_original_did(place: Place) -> None:
     first = place.pupil()
     kept = params(place.settings.start_file(first))
-    second = place.service.clone(first, {"seed": 9})["id"]
+    second = place.clone(first, {"seed": 9})["id"]
     place.drop(place.teacher)
-    third = place.service.clone(first, {"n_steps": 4})["id"]
+    third = place.clone(first, {"n_steps": 4})["id"]
     store.request_stop(place.engine, first)
     place.drop(first)
     # From the form, as a plain submission: another run still keeps the parameters.
     config = row(place.engine, third)["config"]
     assert place.service.validate(config)["init_from"] == {"run": place.teacher, "step": 12, "name": ""}
-    fourth = place.service.submit({**config, "precision": "float64"})["id"]
+    fourth = place.submit({**config, "precision": "float64"})["id"]
     for run_id in (second, third, fourth):
         assert row(place.engine, run_id)["config"]["init_from"] == {"run": place.teacher, "step": 12}
         assert params(place.settings.start_file(run_id)) == kept
-    fresh = place.service.clone(third, {"init_from": None})["id"]
+    fresh = place.clone(third, {"init_from": None})["id"]
     assert row(place.engine, fresh)["config"]["init_from"] is None
     assert not place.settings.start_file(fresh).exists()
     for run_id in (second, third, fourth):
         store.request_stop(place.engine, run_id)
         place.drop(run_id)
     with pytest.raises(Invalid, match=rf"^init_from\.run: there is no run '{place.teacher}'$"):
-        place.service.submit(config)
+        place.submit(config)
 
 
 def test_what_is_kept_stands_in_for_a_checkpoint_that_is_gone(place: Place) -> None:
@@ -211,7 +218,7 @@ def test_what_is_kept_stands_in_for_a_checkpoint_that_is_gone(place: Place) -> N
     step = checkpoint.step_of(place.checkpoints(place.teacher)[-1])
     first = place.pupil(step)
     place.checkpoints(place.teacher)[-1].unlink()
-    second = place.service.clone(first, {})["id"]
+    second = place.clone(first, {})["id"]
     assert params(place.settings.start_file(second)) == params(place.settings.start_file(first))
 
 
@@ -219,16 +226,16 @@ def test_a_warm_start_can_be_measured_again(place: Place) -> None:
     run_id = place.pupil()
     place.drop(place.teacher)
     assert place.work(run_id)["state"] == "done"
-    again = place.service.measure(run_id, {"samples": 64})["id"]
+    again = place.service.measure(run_id, place.service.plan(place.service.measured(run_id, {"samples": 64})))["id"]
     run = place.work(again)
     assert (run["state"], run["error"], run["config"]["init_from"]) == ("done", None, None)
     with pytest.raises(Invalid, match="it is a job of kind measure; only a run that trains has parameters"):
-        place.service.submit({**PUPIL, "init_from": {"run": again}})
+        place.submit({**PUPIL, "init_from": {"run": again}})
 
 
 def test_the_same_key_queues_one_run_and_leaves_nothing_else(place: Place) -> None:
     body = {**PUPIL, "init_from": {"run": place.teacher}}
-    first, second = (place.service.submit(body, idem_key="once")["id"] for _ in range(2))
+    first, second = (place.submit(body, idem_key="once")["id"] for _ in range(2))
     assert first == second
     assert place.folders() == {place.teacher, first}
     assert place.settings.start_file(first).exists()
@@ -266,7 +273,7 @@ def test_what_cannot_start_is_refused_before_anything_is_queued(place: Place, ca
     origin = change["init_from"]
     body = {**PUPIL, **change, "init_from": {**origin, "run": names.get(origin["run"], origin["run"])}}
     before = store.counts(place.engine)
-    for ask in (place.service.validate, place.service.submit):
+    for ask in (place.service.validate, place.submit):
         with pytest.raises(NQSError) as caught:
             ask(body)
         assert str(caught.value).startswith(why)
@@ -333,4 +340,4 @@ def test_a_reference_job_has_no_parameters(place: Place) -> None:
     with pytest.raises(Invalid, match="it is a job of kind exact"):
         place.service.validate({**PUPIL, "init_from": {"run": job}})
     with pytest.raises(StateError):
-        place.service.clone(job, {})
+        place.clone(job, {})
