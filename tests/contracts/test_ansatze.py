@@ -1,7 +1,8 @@
 """What every registered ansatz must do, with every switch it has."""
 
+import functools
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +13,11 @@ from jax.flatten_util import ravel_pytree
 from nqs_core.ansatze import ANSATZE
 from nqs_core.ansatze.base import flip
 from nqs_core.config import Spec
-from nqs_core.estimators import local_values
 from nqs_core.hamiltonians import HAMILTONIANS
 from nqs_core.jacobian import force
-from nqs_core.operators import compile
+from nqs_core.operators import to_dense
 from nqs_core.sector import Sector
-from nqs_core.wavefunction import bind
-from tests.contracts.variants import chain, label, network, variants
+from tests.contracts.variants import chain, label, moved, network, variants
 
 SPECS = variants(ANSATZE)
 every_ansatz = pytest.mark.parametrize("spec", SPECS, ids=label)
@@ -55,61 +54,89 @@ def same_amplitudes(a: Any, b: Any, tolerance: float = 1e-10) -> bool:
     return bool(np.all(np.abs(np.real(a) - np.real(b)) < tolerance) and np.all(turned < tolerance))
 
 
-def moves_of(size):
-    """Every flip, or every pair; padded to pairs of which one is padding alone."""
-    sites = np.arange(N)
-    if size == "flips":
-        return sites[:, None]
-    pairs = np.stack(np.triu_indices(N, 1), axis=1)
-    return np.concatenate([pairs, np.stack([sites, np.full(N, -1)], axis=1), [[-1, -1]]])
+SITES = np.arange(N)
+FLIPS = SITES[:, None]
+PAIRS = np.concatenate([
+    np.stack(np.triu_indices(N, 1), axis=1), np.stack([SITES, np.full(N, -1)], axis=1), [[-1, -1]]
+])  # fmt: skip
+"""Every flip, and every pair with pairs of which one or both are padding."""
+
+
+class Walk(NamedTuple):
+    """What a cache says on a walk: `start` from a fresh one; of the others the first axis is the step."""
+
+    start: dict[str, Any]  # flips, pairs: log-ratios
+    sigma: Any
+    log_psi: Any
+    flips: Any
+    pairs: Any
+    turned: Any  # log ψ after one flip more
+
+
+def walk(spec: Spec) -> Walk:
+    """Fifty random moves and everything that can be asked on the way, by one program for each network."""
+    return _walk(spec.model_dump_json())
+
+
+@functools.cache
+def _walk(spec: str) -> Walk:
+    ansatz, params = network(Spec.model_validate_json(spec))
+    updates, start = ansatz.local_updates(), Sector(N).random(jax.random.key(4), 1)[0]
+
+    def story(params, moves, turns):
+        prepared = updates.prepare(params)
+
+        def ratios(cache, sigma):
+            known = {"flips": jnp.asarray(FLIPS), "pairs": jnp.asarray(PAIRS)}
+            return {name: updates.log_ratios(prepared, cache, sigma, moves) for name, moves in known.items()}
+
+        def step(carry, chosen):
+            sigma, cache = carry
+            move, turn = chosen
+            cache, sigma = updates.advance(prepared, cache, sigma, move), flip(sigma, move)
+            turned = updates.advance(prepared, cache, sigma, turn)
+            told = {"log_psi": updates.log_psi(prepared, cache), "turned": updates.log_psi(prepared, turned)}
+            return (sigma, cache), {"sigma": sigma, **told, **ratios(cache, sigma)}
+
+        cache = updates.cache(prepared, start)
+        return ratios(cache, start), jax.lax.scan(step, (start, cache), (moves, turns))[1]
+
+    first, told = jax.jit(story)(params, PAIRS[WALK], FLIPS[TURNS])
+    return Walk(first | {"sigma": start}, **told)
+
+
+RANDOM = np.random.default_rng(5)
+WALK, TURNS = RANDOM.integers(len(PAIRS), size=50), RANDOM.integers(N, size=50)
 
 
 @every_ansatz
 @pytest.mark.parametrize("size", ["flips", "pairs"])
 def test_log_ratios_equal_full_forwards(spec, size):
     ansatz, params = network(spec)
-    updates, moves = ansatz.local_updates(), jnp.asarray(moves_of(size))
-    sigma = Sector(N).random(jax.random.key(3), 5)
-    prepared = updates.prepare(params)
-
-    @jax.vmap
-    def ratios(s):
-        return updates.log_ratios(prepared, updates.cache(prepared, s), s, moves, jnp.ones(len(moves), bool))
-
-    expected = full(ansatz, params, flipped(sigma, moves)) - full(ansatz, params, sigma)[:, None]
-    got = jax.jit(ratios)(sigma)
-    assert got.dtype == expected.dtype
+    told, moves = walk(spec).start, {"flips": FLIPS, "pairs": PAIRS}[size]
+    expected = full(ansatz, params, flipped(told["sigma"], moves)) - full(ansatz, params, told["sigma"])
+    assert told[size].dtype == expected.dtype
     assert np.ptp(expected.real) > 0.1  # a flat ψ would show nothing
-    assert same_amplitudes(got, expected)
+    assert same_amplitudes(told[size], expected)
 
 
 @every_ansatz
-@pytest.mark.parametrize("size", ["flips", "pairs"])
-def test_fifty_accepted_moves_keep_the_cache_exact(spec, size):
+def test_fifty_accepted_moves_keep_the_cache_exact(spec):
     ansatz, params = network(spec)
-    updates, moves = ansatz.local_updates(), jnp.asarray(moves_of(size))
-    prepared = updates.prepare(params)
-    start = Sector(N).random(jax.random.key(4), 1)[0]
-
-    def step(carry, k):
-        sigma, cache = carry
-        cache = updates.advance(prepared, cache, sigma, moves[k])
-        sigma = flip(sigma, moves[k])
-        ratios = updates.log_ratios(prepared, cache, sigma, moves)
-        return (sigma, cache), (sigma, updates.log_psi(prepared, cache), ratios)
-
-    walk = np.random.default_rng(5).integers(len(moves), size=50)
-    _, (sigma, log_psi, ratios) = jax.jit(lambda: jax.lax.scan(step, (start, updates.cache(prepared, start)), walk))()
-    assert len(np.unique(sigma, axis=0)) > 20
-    expected = full(ansatz, params, sigma)
-    assert same_amplitudes(log_psi, expected)
-    assert same_amplitudes(ratios, full(ansatz, params, flipped(sigma, moves)) - expected[:, None])
+    told = walk(spec)
+    assert len(np.unique(told.sigma, axis=0)) > 20
+    expected = full(ansatz, params, told.sigma)
+    assert same_amplitudes(told.log_psi, expected)
+    for ratios, moves in ((told.flips, FLIPS), (told.pairs, PAIRS)):
+        assert same_amplitudes(ratios, full(ansatz, params, flipped(told.sigma, moves)) - expected[:, None])
+    once_more = flipped(told.sigma, FLIPS)[np.arange(len(TURNS)), TURNS]
+    assert same_amplitudes(told.turned, full(ansatz, params, once_more))
 
 
 def test_a_table_that_forgets_the_second_site_is_caught():
     """The broken twin of the two tests above: pairs updated as if their first site alone had flipped."""
     ansatz, params = network(Spec(name="rbm", params={"alpha": 1}))
-    updates, moves = ansatz.local_updates(), jnp.asarray(moves_of("pairs"))
+    updates, moves = ansatz.local_updates(), jnp.asarray(PAIRS)
     prepared, sigma = updates.prepare(params), Sector(N).random(jax.random.key(3), 1)[0]
     broken = updates.log_ratios(prepared, updates.cache(prepared, sigma), sigma, moves[:, :1])
     expected = full(ansatz, params, flipped(sigma, moves)) - ansatz.log_psi(params, sigma)
@@ -150,23 +177,24 @@ def test_extreme_parameters_do_not_overflow(spec):
 @every_ansatz
 def test_gradient_equals_finite_differences_of_the_exact_energy(spec):
     """dE/dθ = 2 Re⟨O* (E_loc - E)⟩ along random directions, on full summation over the basis."""
-    ansatz, params = network(spec, n_sites=4)
-    hamiltonian = HAMILTONIANS.build(Spec(name="tfim", params={"h": 0.7}), lattice=chain(4))
-    sigma = jnp.asarray(Sector(4).enumerate())
-    operator = compile(hamiltonian.terms(), 4)
+    ansatz, params = network(spec)
+    hamiltonian = HAMILTONIANS.build(Spec(name="tfim", params={"h": 0.7}), lattice=chain(N))
+    sigma = Sector(N).enumerate()
+    dense = to_dense(hamiltonian.terms(), Sector(N))
 
-    @jax.jit
     def energy(p):
-        log_psi = jax.vmap(partial(ansatz.log_psi, p))(sigma)
-        weights = jax.nn.softmax(2 * log_psi.real)
-        e_loc = local_values(bind(ansatz, p), operator, sigma)
-        return jnp.sum(weights * e_loc).real, weights, e_loc
+        log_psi = full(ansatz, p, sigma)
+        psi = np.exp(log_psi - np.max(log_psi.real))
+        weights = np.abs(psi) ** 2 / np.sum(np.abs(psi) ** 2)
+        e_loc = dense @ psi / psi
+        return np.sum(weights * e_loc).real, weights, e_loc
 
     _, weights, e_loc = energy(params)
-    gradient = ravel_pytree(jax.jit(partial(force, ansatz))(params, sigma, weights, e_loc))[0]
+    gradient = ravel_pytree(jax.jit(partial(force, ansatz))(params, jnp.asarray(sigma), weights, e_loc))[0]
     flat, unravel = ravel_pytree(params)
-    for k in range(3):
-        direction = jax.random.normal(jax.random.key(k), flat.shape, flat.dtype)
+    random = np.random.default_rng(6)
+    for _ in range(3):
+        direction = moved(jnp.zeros_like(flat), 1.0, random)
         step = 1e-4
         values = [energy(unravel(flat + m * step * direction))[0] for m in (-2, -1, 1, 2)]
         slope = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
@@ -184,7 +212,5 @@ def test_building_allocates_nothing(spec):
 @every_ansatz
 def test_the_start_is_close_to_uniform(spec):
     """A fresh network must not freeze chains before the first step."""
-    ansatz = ANSATZE.build(spec, lattice=chain(10), sector=Sector(10), precision="float32")
-    sigma = Sector(10).random(jax.random.key(3), 200)
-    log_psi = full(ansatz, jax.jit(ansatz.init)(jax.random.key(0)), sigma)
-    assert np.std(log_psi.real) < 2
+    ansatz, params = network(spec, precision="float32", spread=0.0)
+    assert np.std(full(ansatz, params, Sector(N).enumerate()).real) < 2

@@ -75,16 +75,22 @@ def network(
 
 @functools.lru_cache(maxsize=256)
 def _network(spec: str, n_sites: int, sz: float | None, precision: str, spread: float) -> tuple[Any, Any]:
+    ansatz, params = _fresh(spec, n_sites, sz, precision)
+    return ansatz, moved(params, spread)
+
+
+@functools.lru_cache(maxsize=256)
+def _fresh(spec: str, n_sites: int, sz: float | None, precision: str) -> tuple[Any, Any]:
     """Made once for all tests: starting a network takes longer than asking it."""
     ansatz = ANSATZE.build(
         Spec.model_validate_json(spec), lattice=chain(n_sites), sector=Sector(n_sites, sz), precision=precision
     )
-    return ansatz, moved(jax.jit(ansatz.init)(jax.random.key(1)), spread)
+    return ansatz, jax.jit(ansatz.init)(jax.random.key(1))
 
 
-def moved(params: Any, spread: float = 0.3) -> Any:
+def moved(params: Any, spread: float = 0.3, random: np.random.Generator | None = None) -> Any:
     """Parameters with random numbers of width `spread` added."""
-    random = np.random.default_rng(2)  # NumPy compiles nothing
+    random = random or np.random.default_rng(2)  # NumPy compiles nothing
 
     def move(x: Any) -> Any:
         step = random.normal(size=x.shape)
