@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Inexact, Int, PRNGKeyArray
 
-from nqs_core.ansatze.base import Ansatz, Cost, LocalUpdates, map_moves
+from nqs_core.ansatze.base import AdditiveUpdates, Ansatz, Cost, LocalUpdates, map_moves
 from nqs_core.ansatze.layers import dense, dtype_of, log_cosh, small, start
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
@@ -140,7 +140,7 @@ class _Angles(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _AngleTable(LocalUpdates):
+class _AngleTable(AdditiveUpdates):
     """θ = b + W σ is carried: flipping site j takes 2 σ_j W_j from it, O(n_hidden) instead of O(n_hidden n_sites)."""
 
     words: ClassVar[str] = "a table of the hidden units' angles"
@@ -177,6 +177,17 @@ class _AngleTable(LocalUpdates):
         d_theta, d_visible = _change(prepared, sigma, move)
         theta = cache.theta + d_theta
         return _Angles(theta, jnp.sum(log_cosh(theta)), cache.visible + d_visible)
+
+    def coordinates(self, prepared: _Weights, cache: _Angles) -> Inexact[Array, " m"]:
+        return jnp.append(cache.theta, cache.visible)
+
+    def displacements(
+        self, prepared: _Weights, cache: _Angles, sigma: Sigma, moves: Int[Array, "n_moves move_size"]
+    ) -> Inexact[Array, "n_moves m"]:
+        return jax.vmap(lambda move: jnp.append(*_change(prepared, sigma, move)))(moves)
+
+    def read(self, prepared: _Weights, coordinates: Inexact[Array, " m"]) -> Inexact[Array, ""]:
+        return jnp.sum(log_cosh(coordinates[:-1])) + coordinates[-1] + self.n_hidden * math.log(2)
 
 
 def _change(weights: _Weights, sigma: Sigma, move: Int[Array, " move_size"]) -> tuple[Array, Array]:

@@ -18,7 +18,8 @@ from tests.nqs_core.distribution import chi_square_p
 
 N = 6
 # One draw of many independent chains. The slowest mode of this ψ takes 6 sweeps, so 60 forget the start.
-SMALL = {"metropolis": {"n_samples": 20_000, "n_chains": 20_000, "n_burn": 60}}
+MANY = {"n_samples": 20_000, "n_chains": 20_000, "n_burn": 60}
+SMALL = {"metropolis": MANY, "sublattice": {**MANY, "spacing": 2}, "typewriter": {**MANY, "n_burn": 20, "spacing": 1}}
 SPECS = variants(SAMPLERS, {name: SMALL.get(name, {"n_samples": 20_000}) for name in SAMPLERS})
 
 
@@ -31,6 +32,8 @@ def setup(spec, sz):
             raise
         pytest.skip(str(refused))
     ansatz, params = network(Spec(name="jastrow", params={"field": True}), N, sz, spread=0.15)
+    if sampler.refuses(ansatz):
+        ansatz, params = network(Spec(name="rbm", params={"alpha": 1}), N, sz, spread=0.3)
     if sampler.refuses(ansatz):
         ansatz, params = network(Spec(name="arnn", params={"features": 3}), N, sz, spread=0.5)
     return sampler, ansatz, params
