@@ -55,7 +55,7 @@ class SequentialAnsatz(Ansatz):
             features: int = param(32, ...)
 
             def network(self) -> SequentialNetwork:
-                return _Net(self.letters.n_tokens, ..., heads=self.heads())
+                return _Net(self.letters.n_tokens, ..., heads=self.readout())
 
     Raises:
         ConfigError: a patch that does not fit, `inversion` in a sector that spin inversion leaves, or "odd" without a
@@ -113,10 +113,10 @@ class SequentialAnsatz(Ansatz):
             return Tokens(self.tokens)
         return of_lattice(type(self).__name__.lower(), self.lattice, self.patch, self.order)
 
-    def heads(self, hidden: int = 0) -> "Heads":
-        """The two heads of a network, with a layer of `hidden` units each, or without."""
+    def readout(self, *hidden: int) -> Heads:
+        """The heads of a network, each after layers of `hidden` units."""
         std = self.phase_init_std if self.phase else None
-        return Heads(self.letters.n_letters, hidden, std, dtype_of(self.precision))
+        return Heads(self.letters.n_letters, hidden, std, self.precision)
 
     @property
     def signed(self) -> bool:

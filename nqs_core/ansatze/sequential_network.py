@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from nqs_core.ansatze.layers import dense, dtype_of, gelu
+
 Carry = Any
 
 
@@ -48,25 +50,25 @@ class SequentialNetwork(nn.Module):
 class Heads(nn.Module):
     """Logits and phases φ = π tanh(f) of every letter from features; zero logits at the start: p is uniform.
 
-    Without `phase_init_std` no phases. With `hidden` a layer of so many units with GELU before each.
+    Without `phase_init_std` no phases. `hidden`: widths of the layers with GELU before each output.
     """
 
     n_letters: int
-    hidden: int
+    hidden: tuple[int, ...]
     phase_init_std: float | None
-    dtype: Any
+    precision: str
 
     @nn.compact
     def __call__(self, x: Float[Array, "*tokens features"]) -> Row:
-        logits = self._head("amplitude", nn.initializers.zeros, x)
+        dtype = dtype_of(self.precision)
+
+        def head(name: str, start: Any) -> Array:
+            y = x
+            for k, width in enumerate(self.hidden):
+                y = gelu(dense(width, dtype, name=f"{name}_hidden_{k}")(y))
+            return dense(self.n_letters, dtype, name=name, kernel_init=start)(y)
+
+        logits = head("amplitude", nn.initializers.zeros)
         if self.phase_init_std is None:
             return Row(logits, None)
-        return Row(logits, math.pi * jnp.tanh(self._head("phase", nn.initializers.normal(self.phase_init_std), x)))
-
-    def _head(self, name: str, initial: Any, x: Array) -> Array:
-        def layer(width: int, name: str, **changes: Any) -> nn.Dense:
-            return nn.Dense(width, dtype=self.dtype, param_dtype=self.dtype, precision="highest", name=name, **changes)
-
-        if self.hidden:
-            x = nn.gelu(layer(self.hidden, f"{name}_hidden")(x), approximate=False)
-        return layer(self.n_letters, name, kernel_init=initial)(x)
+        return Row(logits, math.pi * jnp.tanh(head("phase", nn.initializers.normal(self.phase_init_std))))

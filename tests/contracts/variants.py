@@ -24,6 +24,8 @@ SMALL = {
     "vit": {"features": 6, "layers": 1, "heads": 2},
     "gcnn": {"features": 2},
     "dysonnet": {"features": 4, "blocks": 1, "modes": 2, "hidden": 2},
+    "gru": {"features": 3, "head": 3, "phase": True},
+    "transformer": {"features": 8, "layers": 1, "heads": 2, "phase": True},
 }
 
 

@@ -48,6 +48,8 @@ def by_hand(name: str, n: int, n_patches: int) -> int:
         "gcnn": (9 * 2 + 2) + (9 * 8 * 2 * 2 + 2),
         "arnn": n * n * (3 + 3 * 3 + 3 * 2) + n * (3 + 3 + 2),
         "dysonnet": 2 * 4 + (4 * 4 * 4 + 3 * 4 + 5 * 4 + 4 * 4 * 2 + 2 * 4) + (4 * 2 + 2),
+        "gru": (3 + n) * 9 + (3 * 9 + 3) + 2 * ((3 * 3 + 3) + (3 * 2 + 2)),
+        "transformer": (3 + n) * 8 + (12 * 8**2 + 9 * 8) + 2 * 8 + 2 * (8 * 2 + 2),
     }[name]
 
 
@@ -99,6 +101,18 @@ def last_group_layer(ansatz: Any, params: Any, sigma: Any) -> Any:
     return out.reshape(*out.shape[:-2], -1)
 
 
+def conditionals(ansatz: Any, params: Any, sigma: Any) -> Any:
+    letters = ansatz.letters.encode(sigma)
+    return jnp.take_along_axis(ansatz.conditionals(params, letters), letters[:, None], axis=1)
+
+
+def remembering(ansatz: Any, params: Any, sigma: Any) -> Any:
+    """With units that keep their state: otherwise 80 steps leave nothing of the first spin."""
+    p, d = params["params"], ansatz.features
+    keep = {**p, "letter": p["letter"].at[:, d : 2 * d].add(6.0)}
+    return conditionals(ansatz, {"params": keep}, sigma)
+
+
 # What a network sums over the lattice, or its first layer where that sees everything: (*units, features).
 UNITS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "jastrow": fields_of_pairs,
@@ -110,6 +124,8 @@ UNITS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "gcnn": last_group_layer,
     "arnn": lambda a, p, s: jnp.where(s > 0, *a.conditionals(p, a.letters.encode(s)).T)[:, None],
     "dysonnet": lambda a, p, s: a.run(a.prepare(p), s)[0],
+    **dict.fromkeys(("arnn", "transformer"), conditionals),
+    "gru": remembering,
 }
 WIDE = lattice("square", extent=[8, 10])
 

@@ -34,7 +34,7 @@ from tests.nqs_core.systems import config
         ),
         ({"sector": {"sz": 0}}, "'tfim' does not conserve"),
         ({"sector": {"sz": 0.5}, "hamiltonian": {"name": "heisenberg"}}, "sector.sz = 0.5 is not possible"),
-        ({"sampler": {"name": "autoregressive"}}, "needs an autoregressive ansatz (arnn)"),
+        ({"sampler": {"name": "autoregressive"}}, "needs an autoregressive ansatz (arnn"),
         ({"sampler": {"name": "metropolis", "params": {"n_samples": 100, "n_chains": 30}}}, "n_chains"),
         ({"observables": ["nope"]}, "unknown observable 'nope'"),
         ({"n_steps": True}, "n_steps"),
