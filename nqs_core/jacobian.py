@@ -34,18 +34,18 @@ class Plan(NamedTuple):
     n_bytes: int  # of the largest pass and the kernel
 
 
-def plan(ansatz: Ansatz, params: Shapes, n_samples: int) -> Plan:
+def plan(ansatz: Ansatz, params: Shapes, n_samples: int, scaled: bool = False) -> Plan:
     """The cheapest way for these shapes; `params` may be shapes.
 
     For n configurations and r rows (2 where log ψ is complex) a layer with P positions costs n² P² (in + r² out) by
-    signals, n² r² in · out by gradients.
+    signals, n² r² in · out by gradients. A kernel that is `scaled` by every parameter takes gradients throughout.
     """
     leaves = taps.leaves(params)
     itemsize = 4 if ansatz.precision == "float32" else 8
     n_rows = 2 if ansatz.signed else 1
     signals = {
         path: layer
-        for path, layer in taps.layers(ansatz, params).items()
+        for path, layer in ({} if scaled else taps.layers(ansatz, params)).items()
         if layer.positions**2 * (layer.n_in + n_rows**2 * layer.n_out) < n_rows**2 * layer.n_in * layer.n_out
     }
     rest = {name: x for name, x in leaves.items() if name.rpartition("/")[0] not in signals}
@@ -85,9 +85,14 @@ def describe(ansatz: Ansatz, params: Shapes, n_samples: int) -> str:
     return f"minSR kernel, {'; '.join(parts)}{chunk}; {made.n_bytes / 1e6:.3g} MB"
 
 
-def kernel_effort(ansatz: Ansatz, params: Shapes, n_samples: int) -> Effort:
+def gradient_plan(ansatz: Ansatz, params: Shapes, n_samples: int) -> Plan:
+    """The plan of a kernel with a scale for every parameter."""
+    return plan(ansatz, params, n_samples, scaled=True)
+
+
+def kernel_effort(ansatz: Ansatz, params: Shapes, n_samples: int, scaled: bool = False) -> Effort:
     """What `neural_tangent_kernel` asks for by its `plan`; `params` may be shapes."""
-    made, leaves = plan(ansatz, params, n_samples), taps.leaves(params)
+    made, leaves = plan(ansatz, params, n_samples, scaled), taps.leaves(params)
     n_rows = 2 if ansatz.signed else 1
     squares = (n_rows * n_samples) ** 2
     total = Operations()
@@ -153,13 +158,18 @@ def force(
 
 
 def neural_tangent_kernel(
-    ansatz: Ansatz, params: Params, sigma: Int8[Array, "n n_sites"], made: Plan | None = None
+    ansatz: Ansatz,
+    params: Params,
+    sigma: Int8[Array, "n n_sites"],
+    made: Plan | None = None,
+    scale: Params | None = None,
 ) -> Float[Array, "m m"]:
-    """T = O Oᵀ, not centred; rows are Re O, and below them Im O where log ψ is complex (n_rows = 2).
+    """T = O D² Oᵀ, not centred; rows are Re O, and below them Im O where log ψ is complex (n_rows = 2).
 
-    By the `plan` for these shapes, or by `made`.
+    By the `plan` for these shapes, or by `made`. D = `scale`, a number for every parameter; 1 where None.
     """
-    made = made or plan(ansatz, params, len(sigma))
+    made = made or plan(ansatz, params, len(sigma), scaled=scale is not None)
+    scales = None if scale is None else {name: x.reshape(1, 1, -1) for name, x in taps.leaves(scale).items()}
     kernel: Any = 0.0
     for k, names in enumerate(made.gradients):
         one = partial(taps.tape, ansatz, params, made.signals if k == 0 else {}, names)
@@ -168,7 +178,8 @@ def neural_tangent_kernel(
             bias = 1.0 if "bias" in taps.node(params, path) else 0.0
             kernel = kernel + _by_signals(tape.inputs[path], tape.signals[path], bias)
         if names:
-            kernel = kernel + _gram(jnp.concatenate([_real_columns(_rows(g)) for g in tape.rest.values()], axis=1))
+            rest = tape.rest if scales is None else {name: scales[name] * g for name, g in tape.rest.items()}
+            kernel = kernel + _gram(jnp.concatenate([_real_columns(_rows(g)) for g in rest.values()], axis=1))
     return kernel
 
 
@@ -202,9 +213,9 @@ def bytes_of(params: Shapes) -> int:
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(params))
 
 
-def kernel_bytes(ansatz: Ansatz, params: Shapes, n_samples: int) -> int:
+def kernel_bytes(ansatz: Ansatz, params: Shapes, n_samples: int, scaled: bool = False) -> int:
     """What `neural_tangent_kernel` and its solve hold at once; `params` may be shapes."""
-    return plan(ansatz, params, n_samples).n_bytes
+    return plan(ansatz, params, n_samples, scaled).n_bytes
 
 
 def _rows(x: Inexact[Array, "n n_rows size"]) -> Inexact[Array, "m size"]:

@@ -165,7 +165,7 @@ def _complete(
         hamiltonian=hamiltonian,
         ansatz=ansatz,
         sampler=sampler,
-        optimizer=OPTIMIZERS.build(config.optimizer, n_steps=float(config.n_steps)),
+        optimizer=OPTIMIZERS.build(config.optimizer, **_scales(config, hamiltonian)),
         observables=observables,
         config=config,
     )
@@ -175,6 +175,14 @@ def _complete(
             "fewer samples, a smaller network or a smaller lattice need less"
         )
     return problem
+
+
+def _scales(config: RunConfig, hamiltonian: Hamiltonian) -> dict[str, float]:
+    """What rates and bounds are measured by."""
+    terms = hamiltonian.terms()
+    lowest, highest = spectrum(terms)
+    flip = flip_energy(terms, hamiltonian.lattice.n_sites) or 1.0  # of H = 0 any
+    return {"n_steps": float(config.n_steps), "flip_energy": flip, "lowest": lowest, "highest": highest}
 
 
 def fits(problem: Problem, memory_limit: int | None = None) -> dict[str, dict[str, str]]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, Inexact, Int8
 
-from nqs_core import jacobian
+from nqs_core import derivatives, jacobian
 from nqs_core.ansatze.base import Ansatz, LocalUpdates, Prepared
 from nqs_core.ansatze.memory import activation_bytes, cache_bytes
 from nqs_core.batching import over_samples
@@ -69,9 +69,26 @@ class Psi(NamedTuple):
         """Σ_s Re(c_s* O(σ_s)), O = ∂ log ψ / ∂θ, by one backward pass of every configuration; shaped like θ."""
         return jacobian.log_derivative_sum(self.ansatz, self.params, sigma, coefficients)
 
-    def tangent_kernel(self, sigma: Int8[Array, "n n_sites"]) -> Float[Array, "m m"]:
-        """T = O Oᵀ, not centred; rows are Re O, and below them Im O where log ψ is complex (m = 2n)."""
-        return jacobian.neural_tangent_kernel(self.ansatz, self.params, sigma)
+    def log_derivative_product(self, sigma: Int8[Array, "n n_sites"], direction: Params) -> Inexact[Array, " n"]:
+        """O v, the derivative of log ψ of every configuration along a direction v that is shaped like θ."""
+        return derivatives.log_derivative_product(self.ansatz, self.params, sigma, direction)
+
+    def log_derivatives(self, sigma: Int8[Array, "n n_sites"]) -> Float[Array, "m n_params"]:
+        """Re O, and below Im O where log ψ is complex, by the real parameters of `derivatives.as_vector`."""
+        return derivatives.log_derivatives(self.ansatz, self.params, sigma)
+
+    def pull_back(
+        self, sigma: Int8[Array, "n n_sites"], slopes: Callable[[Any], tuple[Any, Any]]
+    ) -> tuple[Params, Any]:
+        """Σ_s Re(c_s* O(σ_s)) with c, and whatever else, from `slopes(log ψ)`: the gradient of a function of log ψ."""
+        return derivatives.pull_back(self.ansatz, self.params, sigma, slopes)
+
+    def tangent_kernel(self, sigma: Int8[Array, "n n_sites"], scale: Params | None = None) -> Float[Array, "m m"]:
+        """T = O D² Oᵀ, not centred; rows are Re O, and below them Im O where log ψ is complex (m = 2n).
+
+        D = `scale`, a number for every parameter, costs per-sample gradients; without it D = 1.
+        """
+        return jacobian.neural_tangent_kernel(self.ansatz, self.params, sigma, scale=scale)
 
     def force(
         self, sigma: Int8[Array, "n n_sites"], weights: Float[Array, " n"], e_loc: Inexact[Array, " n"]

@@ -4,13 +4,12 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz
 from nqs_core.ansatze.memory import backward_at_once
 from nqs_core.ansatze.operations import Effort
+from nqs_core.schedules import Schedule
 from nqs_core.types import Coupling, Info, Params, Shapes
 from nqs_core.wavefunction import Psi
 
@@ -29,21 +28,16 @@ class Batch(NamedTuple):
     e_loc: Inexact[Array, " n_samples"]
 
 
-def report(**scalars: Any) -> Info:
-    """What an update that took place has to say: learning_rate, update_norm, ..."""
-    return Info(jnp.asarray(True), {name: jnp.asarray(value) for name, value in scalars.items()}, {})
-
-
-def normalised_weights(batch: Batch) -> Float[Array, " n_samples"]:
-    """Weights that sum to 1, float64."""
-    return jax.nn.softmax(batch.log_weight.astype(jnp.float64))
-
-
 class Optimizer(ABC):
-    """Turns a batch into new parameters; `@component`. `n_steps` is filled by `build` for schedules, and traced."""
+    """Turns a batch into new parameters; `@component`.
 
+    `build` fills n_steps for schedules, flip_energy (what turning one spin costs at most), and the bounds lowest and
+    highest of every energy where a rule declares them; all are traced.
+    """
+
+    learning_rate: Schedule
     n_steps: Coupling
-    remedy: ClassVar[str] = "a smaller learning_rate keeps the steps short"  # what to change after a divergence
+    remedy: ClassVar[str] = "a smaller learning_rate or a smaller max_fs_step keeps the steps short"
 
     def doubts(self, flip_energy: float) -> list[str]:
         """Why its parameters are probably not meant for a system in which turning one spin costs `flip_energy`."""
@@ -70,8 +64,14 @@ class Optimizer(ABC):
         """How the update gets its derivatives, in words; `params` may be shapes."""
 
 
-def unstable(learning_rate: float, flip_energy: float) -> list[str]:
+def largest(schedule: Schedule) -> float:
+    """The largest value of a schedule whose values are concrete."""
+    return float(schedule.curve(65).max())
+
+
+def unstable(schedule: Schedule, flip_energy: float) -> list[str]:
     """Of θ ← θ - η S⁻¹ F or θ - η F: a mode of energy ω gets the factor 1 - η ω, which grows where η ω > 2."""
+    learning_rate = largest(schedule)
     if learning_rate * flip_energy <= 2:
         return []
     return [
@@ -81,6 +81,23 @@ def unstable(learning_rate: float, flip_energy: float) -> list[str]:
     ]
 
 
-def gradient_effort(ansatz: Ansatz, n_samples: int) -> Effort:
-    """Of one forward and one backward pass of every sample."""
-    return Effort(forwards=3 * n_samples, rounds=3 * math.ceil(n_samples / backward_at_once(ansatz, n_samples)))
+MAX_STEP = 0.1  # networks begin with parameters of this size
+
+
+def far(schedule: Schedule) -> list[str]:
+    """Of rules that move every parameter by about the rate."""
+    learning_rate = largest(schedule)
+    if learning_rate <= MAX_STEP:
+        return []
+    return [
+        f"learning_rate = {learning_rate:g} moves every parameter by that much in every step, whatever "
+        f"the system, which is as much as the parameters themselves. Up to {MAX_STEP:g} is safe."
+    ]
+
+
+def gradient_effort(ansatz: Ansatz, n_samples: int, backward: int = 1, forward: int = 0, tangent: int = 0) -> Effort:
+    """Of so many backward passes (each with its forward pass), forward passes and products with a tangent."""
+    passes = 3 * backward + forward + 2 * tangent
+    return Effort(
+        forwards=passes * n_samples, rounds=passes * math.ceil(n_samples / backward_at_once(ansatz, n_samples))
+    )
