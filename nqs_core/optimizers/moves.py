@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Inexact, Int, Int8
 
-from nqs_core.ansatze.base import AutoregressiveAnsatz
+from nqs_core.ansatze.sequential import SequentialAnsatz
 from nqs_core.optimizers.base import Batch
 from nqs_core.types import Coupling, Info, Params
 from nqs_core.wavefunction import Psi
@@ -146,4 +146,4 @@ def conclude(
 
 def is_normalised(psi: Psi) -> bool:
     """Whether Σ |ψ|² = 1 at all parameters."""
-    return isinstance(psi.ansatz, AutoregressiveAnsatz)
+    return isinstance(psi.ansatz, SequentialAnsatz)

@@ -82,7 +82,7 @@ def test_a_run_from_a_terminal(tiny: Path, tmp_path: Path) -> None:
 def test_every_warning_of_the_card_is_said_by_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A positive network that cannot have the signs, and a rate out of scale, which freezes it."""
     path = tmp_path / "bold.json"
-    sgd = {"name": "sgd", "params": {"learning_rate": 10.0, "max_norm": 1e6}}
+    sgd = {"name": "sgd", "params": {"learning_rate": 10.0, "max_fs_step": 100.0}}
     bold = TINY | {"hamiltonian": {"name": "tfim", "params": {"h": -1.0}}, "optimizer": sgd, "n_steps": 10}
     path.write_text(json.dumps(bold))
     assert main(["card", str(path), "--json"]) == 0

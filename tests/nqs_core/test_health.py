@@ -157,12 +157,12 @@ def test_a_run_that_is_right_is_not_accused(h: float) -> None:
 
 
 def test_a_run_that_blows_up_is_impossible_and_ends_with_advice() -> None:
-    wild = {"name": "sgd", "params": {"learning_rate": 10.0}}
+    wild = {"name": "sgd", "params": {"learning_rate": 10.0, "max_fs_step": 100.0}}
     events, found = drive(config(optimizer=wild, n_steps=12, **SMALL))
     assert found is not None
     assert found.level == "impossible"
     assert found.reasons[0].code == health.DIVERGED
-    assert "max_norm" in found.reasons[0].text
+    assert "max_fs_step" in found.reasons[0].text
     assert [event.code for event in events if isinstance(event, WarningEvent)] == ["outside", health.DIVERGED]
 
 

@@ -1,6 +1,7 @@
 """Update rules on full summation, where energies and gradients are exact."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,7 @@ def stepped(rule, batch, state, seed=0):
     return rule.update(jax.random.key(seed), batch, state)
 
 
-def build(name, n_steps=50.0, scale=1.0, **params):
+def build(name, n_steps=50.0, scale=1.0, **params) -> Any:
     bounds = {"flip_energy": 5.4 * scale, "lowest": -9.0 * scale, "highest": 9.0 * scale}
     return OPTIMIZERS.build(Spec(name=name, params=params), n_steps=n_steps, **bounds)
 
@@ -173,10 +174,11 @@ def test_the_scale_of_the_hamiltonian_does_not_matter(optimizer):
     ends = []
     for scale in (1.0, 100.0):
         rule, new = build(optimizer, scale=scale), theta
-        state = rule.init(new)
+        state, info = rule.init(new), None
         for _ in range(3):
             batch = batch_at(new)
             new, state, info = stepped(rule, batch._replace(e_loc=scale * batch.e_loc), state)
+        assert info is not None
         ends.append((as_real(new), float(info.scalars["fs_step"]), float(info.scalars["energy_change"]) / scale))
     for first, second in zip(*ends, strict=True):
         np.testing.assert_allclose(second, first, rtol=1e-5, atol=1e-7)

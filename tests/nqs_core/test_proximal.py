@@ -1,6 +1,7 @@
 """Surrogates of pwo and prox on full summation, where gradients and metrics are exact; a Hamiltonian with signs."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,7 @@ def case(request):
     return ansatz, theta, usable(Batch(bind(ansatz, theta), sigma, log_psi, weights, e_loc)), energy
 
 
-def build(name, **params):
+def build(name, **params) -> Any:
     return OPTIMIZERS.build(Spec(name=name, params=params), n_steps=10.0, flip_energy=1.0, lowest=-9.0, highest=9.0)
 
 
