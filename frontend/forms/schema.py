@@ -155,7 +155,8 @@ def _spec(name: str, schema: Mapping[str, Any], required: bool) -> Field:
         if member["type"] == "number":
             number = field(name, {**member, "title": "Value", "description": schema.get("description", "")})
             variants.append(Variant("", "The same value at every step", (number,)))
-        elif (component := member["properties"]["name"]["const"]) != schema.get("number"):  # that is the bare number
+        else:
+            component = member["properties"]["name"]["const"]
             inner = tuple(fields(member["properties"]["params"]))
             variants.append(Variant(component, str(member.get("description", "")), inner))
     return Field(
