@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import exact, feed, page, peer, presets
+from benchmarks import exact, feed, page, peer, presets, spring
 from benchmarks.report import Row, show
 from benchmarks.turns import ROOT
 
-PARTS = ("peer", "presets", "feed", "page", "exact")
+PARTS = ("peer", "spring", "presets", "feed", "page", "exact")
 
 
 def machine() -> dict[str, Any]:
@@ -42,6 +42,10 @@ def main() -> int:
             show(peer.CASES[name].title, ("", *measured["programs"], "ratio", "wanted"), found)
             record["peer"][name] = measured
             rows += found
+    if "spring" in parts:
+        found, record["spring"] = spring.measure(args.case or peer.CASES, args.rounds)
+        show("Spring beside minSR, each pinned to one core, in turn", ("", "spring", "minSR", "ratio", "wanted"), found)
+        rows += found
     if "presets" in parts:
         found, record["presets"] = presets.measure(args.preset or presets.TARGETS)
         title = "Presets: final measurement against the exact energy"

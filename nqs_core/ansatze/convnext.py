@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact
 
 from nqs_core.ansatze.base import FullForward, LocalUpdates
-from nqs_core.ansatze.grid import CellNetwork, require_cells, require_odd, require_patch
+from nqs_core.ansatze.grid import CellNetwork, require_cells, require_odd, require_patch, usual_patch
 from nqs_core.ansatze.layers import DepthwiseConvolution, LogCoshHead, ResponseNorm, dense, dtype_of, gelu, layer_norm
 from nqs_core.ansatze.windows import StagedNet, field_of_stages, windows_where_they_pay
 from nqs_core.lattices.base import Lattice
@@ -60,7 +60,10 @@ class ConvNeXt(CellNetwork):
         ConfigError: a lattice without unit cells, an even kernel, or a patch that does not divide the extent.
     """
 
-    patch: int = param(2, ge=1, le=64, title="Patch", help="Width of a patch; must divide every length.", unit="cells")
+    patch: int = param(
+        0, ge=0, le=64, title="Patch", help="Width of a patch; must divide every length. 0: 2 if it does, else 1.",
+        unit="cells",
+    )  # fmt: skip
     channels: int = param(16, ge=2, le=1024, title="Channels", help="Features per patch.")
     blocks: int = param(2, ge=1, le=64, title="Blocks", help="Residual blocks.")
     kernel: int = param(3, ge=1, le=31, title="Kernel", help="Width of the filters, odd.", unit="patches")
@@ -76,6 +79,8 @@ class ConvNeXt(CellNetwork):
     def __post_init__(self) -> None:
         require_cells("convnext", self.lattice)
         require_odd("convnext", self.kernel)
+        if not self.patch:
+            object.__setattr__(self, "patch", usual_patch(self.lattice))
         require_patch("convnext", self.lattice, self.patch)
 
     @property

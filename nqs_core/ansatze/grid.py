@@ -95,6 +95,11 @@ def require_patch(name: str, lattice: Lattice, patch: int) -> None:
         )
 
 
+def usual_patch(lattice: Lattice) -> int:
+    """2 where it divides every length and leaves several patches along each, else 1."""
+    return 2 if all(length % 2 == 0 and length > 2 for length in lattice.extent) else 1
+
+
 def patches(x: Any, patch: int) -> Any:
     """Blocks of patch^d cells as one cell: their sites become channels, in the order of the cells."""
     d = x.ndim - 1

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
-from nqs_core.ansatze.grid import CellNetwork, displacements, n_displacements, require_cells, require_patch
+from nqs_core.ansatze.grid import CellNetwork, displacements, n_displacements, require_cells, require_patch, usual_patch
 from nqs_core.ansatze.layers import LogCoshHead, dense, dtype_of, gelu, layer_norm
 from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
@@ -84,7 +84,10 @@ class ViT(CellNetwork):
             the features.
     """
 
-    patch: int = param(2, ge=1, le=64, title="Patch", help="Width of a patch; must divide every length.", unit="cells")
+    patch: int = param(
+        0, ge=0, le=64, title="Patch", help="Width of a patch; must divide every length. 0: 2 if it does, else 1.",
+        unit="cells",
+    )  # fmt: skip
     features: int = param(24, ge=2, le=4096, title="Features", help="Width d of the network; a multiple of heads.")
     layers: int = param(2, ge=1, le=64, title="Layers", help="Layers of attention and dense parts.")
     heads: int = param(4, ge=1, le=256, title="Heads", help="Heads of the attention.")
@@ -98,6 +101,8 @@ class ViT(CellNetwork):
 
     def __post_init__(self) -> None:
         require_cells("vit", self.lattice)
+        if not self.patch:
+            object.__setattr__(self, "patch", usual_patch(self.lattice))
         require_patch("vit", self.lattice, self.patch)
         if self.features % self.heads:
             divisors = ", ".join(str(h) for h in range(1, self.features + 1) if self.features % h == 0)

@@ -262,3 +262,9 @@ def test_displacements_wrap_along_periodic_axes_only():
 def test_what_does_not_fit_is_refused_with_what_does(spec, place, params, message):
     with pytest.raises(ConfigError, match=message):
         build(spec, lattice(place, **params))
+
+
+@pytest.mark.parametrize("name", ["convnext", "vit"])
+def test_the_default_patch_fits_the_lattice(name):
+    for extent, width in (([4, 4], 2), ([4, 3], 1), ([2, 4], 1)):
+        assert build(small(name), lattice("square", extent=extent)).steps == (width, width)
