@@ -144,12 +144,18 @@ def _describe(status: int) -> str:
     return f"its process was ended by signal {-status}" if status < 0 else f"its process ended with status {status}"
 
 
-def main() -> int:
-    """Until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def listen() -> list[int]:
+    """The signals to end that come from now on."""
     told: list[int] = []  # an Event has a lock, on which a second signal during the first would wait for ever
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: told.append(number))
+    return told
+
+
+def main() -> int:
+    """Until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    told = listen()
     settings = Settings.from_env()
     private.tighten(settings)
     try:

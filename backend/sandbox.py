@@ -27,7 +27,10 @@ SLOWDOWN = 4  # of a machine that does other things; times the limit of CPU seco
 REQUESTS = 500  # of one child, whose caches grow
 # Children are forked from a process of one thread that has imported everything; it is started with the first of them.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__, "backend.main"])
+# It imports what `backend.main` does, but not that: multiprocessing runs it in each child once more, by another name.
+ROUTES = [f"backend.routes.{name}" for name in ("info", "live", "references", "runs")]
+PRELOADED = ["backend.feed", "backend.guard", "backend.judging", "backend.patience", "backend.proxy", "backend.serve"]
+CONTEXT.set_forkserver_preload([__name__, "fastapi.openapi.utils", "uvicorn", *PRELOADED, *ROUTES])
 
 
 class Worker:

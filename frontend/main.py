@@ -9,7 +9,7 @@ from typing import Any
 
 import panel as pn
 
-from frontend import guard, theme
+from frontend import guard, memory, theme
 from frontend.client import Client
 from frontend.state import Hub
 from frontend.views import ising, references, runs
@@ -40,6 +40,7 @@ def serve(port: int, secret: str) -> Any:
     )  # fmt: skip
     guard.close(server, secret)
     server.io_loop.add_callback(hub.run)
+    memory.watch(server)
     return server
 
 
