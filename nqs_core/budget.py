@@ -107,8 +107,8 @@ def elements(hamiltonian: Hamiltonian, sector: Sector) -> Inexact[np.ndarray, "n
     """Off-diagonal elements ⟨σ|H|flip(σ, k)⟩ of a few random configurations; on no device, nothing is compiled."""
     found, random = operator(hamiltonian), np.random.default_rng(0)
     n = max(1, min(PROBES, ROOM // max(1, len(found.moves))))
-    sigma = np.where(np.arange(sector.n_sites) < (sector.n_up or 0), 1, -1).astype(np.int8)
-    sigma = np.stack([random.permutation(sigma) for _ in range(n)])
+    ordered = np.where(np.arange(sector.n_each) < (sector.n_up or 0), 1, -1).astype(np.int8)
+    sigma = np.stack([random.permutation(ordered) for _ in range(n * sector.copies)]).reshape(n, sector.n_sites)
     if sector.n_up is None:
         sigma = random.choice(np.array([-1, 1], np.int8), sigma.shape)
     return found.elements(sigma)

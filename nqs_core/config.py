@@ -72,7 +72,7 @@ class RunConfig(System):
     optimizer: Spec | None = Field(None, description="Default: adam where the ansatz is autoregressive, else minsr.")
     n_steps: int = Field(300, ge=1, le=10_000_000, title="Steps", description="Optimisation steps.")
     seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="Seed of every random number of the run.")
-    n_states: int = Field(1, ge=1, le=64, title="States", description="Number of states that are optimised together.")
+    n_states: int = Field(1, ge=1, le=4, title="States", description="Number of states that are optimised together.")
     precision: Literal["float32", "float64"] = Field(
         "float32", title="Precision", description="Precision of the network."
     )

@@ -170,7 +170,7 @@ def _train(problem: Problem, state: VMCState, n_steps: int, guard: Guard) -> Ite
         yield MetricsEvent(step=k, phase="train", scalars=scalars | looked | times(state), arrays=arrays), state
         if time.monotonic() - last_snapshot > SNAPSHOT_SECONDS or k == n_steps:
             last_snapshot = time.monotonic()
-            yield _snapshot(k, metrics.samples), state
+            yield _snapshot(k, metrics.samples, problem.sector.n_each), state
 
 
 def _look(
@@ -214,7 +214,8 @@ def _to_host(metrics: Metrics, problem: Problem) -> dict[str, float]:
     return values if updated else values | {"refused": 1.0}
 
 
-def _snapshot(k: int, samples: Samples) -> SnapshotEvent:
-    sigma = np.asarray(samples.sigma[:SNAPSHOT_CHAINS, -1])
+def _snapshot(k: int, samples: Samples, n_each: int) -> SnapshotEvent:
+    # Of several copies each is a picture of its own.
+    sigma = np.asarray(samples.sigma[:SNAPSHOT_CHAINS, -1]).reshape(-1, n_each)[:SNAPSHOT_CHAINS]
     spins = base64.b64encode(np.packbits(sigma > 0).tobytes()).decode()
     return SnapshotEvent(step=k, n_chains=sigma.shape[0], n_sites=sigma.shape[1], spins=spins)

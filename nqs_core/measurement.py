@@ -238,8 +238,11 @@ def ground_states(problem: Problem) -> np.ndarray | None:
 
 
 def infidelity(problem: Problem, log_psi: Inexact[np.ndarray, " size"]) -> float | None:
-    """1 - |⟨φ₀|ψ⟩|² / ⟨ψ|ψ⟩ from log ψ on the enumerated sector; of a degenerate level the whole space counts."""
-    ground = ground_states(problem)
+    """1 - |⟨φ₀|ψ⟩|² / ⟨ψ|ψ⟩ from log ψ on the enumerated sector; of a degenerate level the whole space counts.
+
+    None of several states, and where the exact ones take too long.
+    """
+    ground = ground_states(problem) if problem.n_states == 1 else None
     if ground is None:
         return None
     psi = np.exp(log_psi.astype(np.complex128) - np.max(np.real(log_psi)))

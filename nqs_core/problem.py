@@ -9,15 +9,20 @@ import numpy as np
 
 from nqs_core import budget
 from nqs_core.ansatze import ANSATZE, Ansatz, SequentialAnsatz
+from nqs_core.ansatze.determinant import Determinant
 from nqs_core.ansatze.memory import shapes_of
 from nqs_core.ansatze.projected import Projected, project
 from nqs_core.config import RunConfig, Spec
+from nqs_core.conserved import check_labels, check_sz
 from nqs_core.errors import ConfigError, TooLargeError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
+from nqs_core.hamiltonians.replicated import Replicated
 from nqs_core.jacobian import bytes_of
-from nqs_core.lattices import LATTICES, Lattice, momenta, symmetry
+from nqs_core.lattices import LATTICES, Lattice
+from nqs_core.lattices.replicas import Replicas
 from nqs_core.observables import OBSERVABLES, Observable
-from nqs_core.operators import flip_energy, is_flip_invariant, is_invariant, spectrum
+from nqs_core.observables.levels import Levels
+from nqs_core.operators import flip_energy, spectrum
 from nqs_core.optimizers import OPTIMIZERS, Optimizer
 from nqs_core.samplers import SAMPLERS, Sampler
 from nqs_core.sector import Sector
@@ -39,8 +44,18 @@ class Problem:
 
     @property
     def n_sites(self) -> int:
-        """Number of spins."""
+        """Number of spins, of all copies where several states are optimised together."""
         return self.hamiltonian.lattice.n_sites
+
+    @property
+    def system(self) -> Hamiltonian:
+        """H of one copy, where several states are optimised together."""
+        return self.hamiltonian.single if isinstance(self.hamiltonian, Replicated) else self.hamiltonian
+
+    @property
+    def n_states(self) -> int:
+        """Number of states that are optimised together."""
+        return self.sector.copies
 
     @property
     def spectrum(self) -> tuple[float, float]:
@@ -98,7 +113,9 @@ def _all_that_apply(config: RunConfig) -> list[str]:
     return [
         name
         for name, cls in OBSERVABLES.items()
-        if lattice.n_sites <= cls.default_sites and not cls.unavailable(lattice, hamiltonian)
+        if lattice.n_sites <= cls.default_sites
+        and not cls.unavailable(lattice, hamiltonian)
+        and (config.n_states == 1 or cls.copies == 1)
     ]
 
 
@@ -117,19 +134,41 @@ def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
     assert config.sampler is not None
     assert config.optimizer is not None
     assert config.observables is not None
-    _refuse_unbuilt(config)
     lattice = _lattice(config)
     limit = _limit(memory_limit)
     sector = Sector(lattice.n_sites, config.sector.sz if config.sector else None)
     ansatz = ANSATZE.build(config.ansatz, lattice=lattice, sector=sector, precision=config.precision)
     _hold(shapes_of(ansatz), lattice, limit)
     hamiltonian = HAMILTONIANS.build(config.hamiltonian, lattice=lattice)
-    _check_sector(config, hamiltonian)
+    check_sz(config, hamiltonian)
     if has_labels(config):
-        _check_symmetry(config, hamiltonian)
+        check_labels(config, hamiltonian)
         ansatz = project(ansatz, lattice, config.sector, getattr(hamiltonian, "marshall", False))
     observables = tuple(_observable(n, hamiltonian, sector) for n in config.observables)
+    if config.n_states > 1:
+        hamiltonian, ansatz, observables = _several(config.n_states, hamiltonian, ansatz, observables)
     return _complete(config, hamiltonian, ansatz, observables, limit)
+
+
+def _several(
+    n_states: int, hamiltonian: Hamiltonian, ansatz: Ansatz, observables: tuple[Observable, ...]
+) -> tuple[Hamiltonian, Ansatz, tuple[Observable, ...]]:
+    """K copies of the system with the determinant of K networks, which samplers and optimizers take as any other.
+
+    Raises:
+        ConfigError: the sector has fewer states, or an observable has no value of several.
+    """
+    each = ansatz.sector
+    if each.size < n_states:
+        raise ConfigError(f"n_states = {n_states}: the sector of the run has {each.size} configurations")
+    for name, cls in OBSERVABLES.items():
+        if cls.copies > 1 and any(isinstance(o, cls) for o in observables):
+            raise ConfigError(f"observable {name!r} is not available for several states: n_states = {n_states}")
+    lattice = Replicas(single=hamiltonian.lattice, copies=n_states)
+    copies = Replicated(single=hamiltonian, lattice=lattice)
+    sector = Sector(lattice.n_sites, each.sz, n_states)
+    network = Determinant(ansatz=ansatz, lattice=lattice, sector=sector, precision=ansatz.precision)
+    return copies, network, (Levels(hamiltonian=copies, lattice=lattice, each=observables),)
 
 
 def _lattice(config: RunConfig) -> Lattice:
@@ -258,36 +297,3 @@ def _hold(shapes: Any, lattice: Lattice, limit: int) -> None:
             f"{lattice.n_sites} sites: the parameters and their update alone need {need / 1e9:.3g} GB "
             f"(limit {limit / 1e9:.3g} GB)"
         )
-
-
-def _refuse_unbuilt(config: RunConfig) -> None:
-    if config.n_states != 1:
-        raise ConfigError(f"n_states = {config.n_states} is not available yet; allowed: 1")
-
-
-def _check_sector(config: RunConfig, hamiltonian: Hamiltonian) -> None:
-    if config.sector and config.sector.sz is not None and not hamiltonian.conserves_sz:
-        conserving = ", ".join(n for n in HAMILTONIANS if HAMILTONIANS[n].conserves_sz)
-        raise ConfigError(
-            f"sector.sz = {config.sector.sz:g}: {config.hamiltonian.name!r} does not conserve S^z; "
-            f"Hamiltonians that do: {conserving}"
-        )
-
-
-def _check_symmetry(config: RunConfig, hamiltonian: Hamiltonian) -> None:
-    """Raises:
-    ConfigError: H does not have a symmetry whose label the sector names.
-    """
-    assert config.sector is not None
-    lattice, terms, name = hamiltonian.lattice, hamiltonian.terms(), config.hamiltonian.name
-    momentum = config.sector.momentum
-    wave = None if momentum is None else momenta.resolve(lattice, momentum)
-    shifts = [row for row in symmetry.translation_generators(lattice) if row is not None]
-    if momentum is not None and not all(is_invariant(terms, row) for row in shifts):
-        raise ConfigError(f"sector.momentum = {momentum!r}: {name!r} is not invariant under the translations")
-    if (irrep := config.sector.point_group) is not None:
-        group = symmetry.point_group(lattice, wave)
-        if not all(is_invariant(terms, row) for row in group.permutations):
-            raise ConfigError(f"sector.point_group = {irrep!r}: {name!r} is not invariant under {group.name}")
-    if (flip := config.sector.spin_flip) is not None and not is_flip_invariant(terms):
-        raise ConfigError(f"sector.spin_flip = {flip:+d}: {name!r} changes when every spin is flipped")

@@ -18,38 +18,46 @@ MAX_STATES = 2**24  # enumeration beyond this is refused: 24 bytes of work a sta
 class Sector:
     """All configurations of `n_sites` spins, or those with total S^z = `sz` = (n_up - n_down) / 2.
 
+    Of several copies of a system (`n_sites` counts the spins of all) `sz` holds in every copy.
+
     Raises:
-        ConfigError: `sz` is no value that n_sites spins 1/2 can have.
+        ConfigError: `sz` is no value that the spins 1/2 of a copy can have.
     """
 
     n_sites: int
     sz: float | None = None
+    copies: int = 1
 
     def __post_init__(self) -> None:
         if self.sz is None:
             return
-        doubled = 2 * self.sz
-        if doubled != int(doubled) or (int(doubled) - self.n_sites) % 2 or abs(doubled) > self.n_sites:
-            allowed = f"{-self.n_sites / 2:g}, {1 - self.n_sites / 2:g}, ..., {self.n_sites / 2:g}"
-            raise ConfigError(f"sector.sz = {self.sz:g} is not possible for {self.n_sites} spins; allowed: {allowed}")
+        doubled, n = 2 * self.sz, self.n_each
+        if doubled != int(doubled) or (int(doubled) - n) % 2 or abs(doubled) > n:
+            allowed = f"{-n / 2:g}, {1 - n / 2:g}, ..., {n / 2:g}"
+            raise ConfigError(f"sector.sz = {self.sz:g} is not possible for {n} spins; allowed: {allowed}")
+
+    @property
+    def n_each(self) -> int:
+        """Spins of one copy."""
+        return self.n_sites // self.copies
 
     @property
     def n_up(self) -> int | None:
-        """Number of up spins, None in the whole space."""
-        return None if self.sz is None else int(self.n_sites + 2 * self.sz) // 2
+        """Number of up spins of every copy, None in the whole space."""
+        return None if self.sz is None else int(self.n_each + 2 * self.sz) // 2
 
     @property
     def size(self) -> int:
         """Number of configurations."""
-        return 2**self.n_sites if self.n_up is None else math.comb(self.n_sites, self.n_up)
+        return 2**self.n_sites if self.n_up is None else math.comb(self.n_each, self.n_up) ** self.copies
 
     @property
     def log10_size(self) -> float:
         """log10 of `size`, also where that is a number of many thousand digits, which would take seconds to find."""
         if self.n_up is None:
             return self.n_sites * math.log10(2)
-        n, k = self.n_sites, self.n_up
-        return (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(10)
+        n, k = self.n_each, self.n_up
+        return self.copies * (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(10)
 
     def amount(self, factor: float = 1.0) -> str:
         """factor · size for a sentence: such as 6.55e+04, or 10^331 beyond what a float can hold."""
@@ -61,7 +69,9 @@ class Sector:
         """Whether a configuration belongs to the sector."""
         if self.n_up is None:
             return jnp.asarray(True)
-        return jnp.sum(sigma > 0) == self.n_up
+        if self.copies == 1:
+            return jnp.sum(sigma > 0) == self.n_up
+        return jnp.all(jnp.sum(sigma.reshape(self.copies, -1) > 0, axis=1) == self.n_up)
 
     def indices(self) -> np.ndarray:
         """Basis indices in rising order, bit k = (1 - sigma_k) / 2, int64.
@@ -76,6 +86,12 @@ class Sector:
             )
         if self.n_up is None:
             return np.arange(2**self.n_sites, dtype=np.int64)
+        if self.copies > 1:
+            each = Sector(self.n_each, self.sz).indices()
+            codes = each
+            for k in range(1, self.copies):  # the last copy is the most significant
+                codes = ((each << (k * self.n_each))[:, None] | codes).reshape(-1)
+            return codes
         codes = np.zeros(1, np.int64)
         downs = np.zeros(1, np.int64)
         n_down = self.n_sites - self.n_up
@@ -95,5 +111,6 @@ class Sector:
         """`n` independent configurations, uniform in the sector."""
         if self.n_up is None:
             return jax.random.rademacher(key, (n, self.n_sites), jnp.int8)
-        ordered = jnp.where(jnp.arange(self.n_sites) < self.n_up, 1, -1).astype(jnp.int8)
-        return jax.vmap(lambda k: jax.random.permutation(k, ordered))(jax.random.split(key, n))
+        ordered = jnp.where(jnp.arange(self.n_each) < self.n_up, 1, -1).astype(jnp.int8)
+        keys = jax.random.split(key, n * self.copies)
+        return jax.vmap(lambda k: jax.random.permutation(k, ordered))(keys).reshape(n, self.n_sites)

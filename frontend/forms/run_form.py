@@ -30,7 +30,7 @@ BARRED_CSS = """
 .MuiMenu-paper .MuiMenuItem-root.Mui-disabled .MuiListItemText-root{margin-top:4px;margin-bottom:4px}
 .MuiMenu-paper .Mui-disabled .MuiListItemText-primary{font-size:13px;line-height:1.4}
 """
-RUN_FIELDS = ("n_steps", "seed", "precision", "measure")
+RUN_FIELDS = ("n_steps", "seed", "precision", "n_states", "measure")
 
 
 class Section:

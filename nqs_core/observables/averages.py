@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Inexact
 
 from nqs_core import batching
 from nqs_core.observables.base import Draw, Numbers, Observable, Quantities, Weights
@@ -18,7 +18,7 @@ ROOM = 2**21  # numbers that the sums of all groups may take, if more than the f
 NUMBERS = 2**23  # that observables may hold at once
 WEIGHT = "weight"  # the name of the sum of weights among the quantities
 
-Sums = dict[str, dict[str, Float[Array, "n_groups ..."]]]  # by the number of copies, in words: "1", "2"
+Sums = dict[str, dict[str, Inexact[Array, "n_groups ..."]]]  # by the number of copies, in words: "1", "2"
 
 
 def group_sums(observables: Sequence[Observable], psi: Psi, samples: Samples) -> Sums:
@@ -99,7 +99,7 @@ def estimates(
         for o in observables:
             if str(o.copies) == copies:
                 out |= groups.derived(o)
-    return {name: pair for name, pair in out.items() if np.all(np.isfinite(pair[0]))}
+    return {name: pair for name, pair in out.items() if name[0] != "_" and np.all(np.isfinite(pair[0]))}
 
 
 class _Groups:

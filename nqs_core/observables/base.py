@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Inexact, Int8, Num
+from jaxtyping import Array, Inexact, Int8, Num
 
 from nqs_core import estimators
 from nqs_core.errors import TooLargeError
@@ -17,7 +17,7 @@ from nqs_core.operators import Terms, compile
 from nqs_core.types import Sigma
 from nqs_core.wavefunction import Psi
 
-Weights = Float[Array, " n"]
+Weights = Inexact[Array, " n"]  # complex ones for the matrix elements between several states
 Quantities = dict[str, Num[Array, "..."]]
 Numbers = dict[str, Num[np.ndarray, "..."]]
 
@@ -32,7 +32,8 @@ class Draw(NamedTuple):
 class Observable(ABC):
     """Expectation values ⟨O⟩ = Σ w O(σ) / Σ w over samples σ; `@component`. Context: lattice, hamiltonian, sector.
 
-    Every quantity has a name, that of the stream and of the result, and any shape. Error bars come from outside: the
+    Every quantity has a name, that of the stream and of the result, and any shape; one whose name begins with "_" is
+    an intermediate result, from which others are derived, and is not reported. Error bars come from outside: the
     samples are split into groups of chains, and what is reported is the ratio of sums over all groups.
 
     copies: how many independent configurations, of different chains, one value takes.
@@ -76,19 +77,24 @@ def of_function(weights: Weights, function: Callable[[Sigma], Quantities], draw:
     return {name: weighted(weights, values) for name, values in jax.vmap(function)(draw.sigma).items()}
 
 
-def of_terms(psi: Psi, weights: Weights, terms: tuple[Terms, ...], draw: Draw) -> Float[Array, ""]:
+def of_terms(psi: Psi, weights: Weights, terms: tuple[Terms, ...], draw: Draw) -> Inexact[Array, ""]:
     """Σ_s w_s Re O_loc(σ_s) of an operator given as Pauli strings, through ratios of amplitudes."""
     operator = compile(terms, draw.sigma.shape[1])
-    return weighted(weights, estimators.local_values(psi, operator, draw.sigma).real)
+    return weighted(weights, _of_weights(weights, estimators.local_values(psi, operator, draw.sigma)))
 
 
-def of_rows(psi: Psi, weights: Weights, terms: tuple[Terms, ...], draw: Draw) -> Float[Array, " n_rows"]:
+def of_rows(psi: Psi, weights: Weights, terms: tuple[Terms, ...], draw: Draw) -> Inexact[Array, " n_rows"]:
     """Of many operators at once: the k-th is the sum of the k-th strings of all terms, which are of equal length."""
     operator = compile(terms, draw.sigma.shape[1])
-    return weighted(weights, estimators.resolved_values(psi, operator, draw.sigma).real)
+    return weighted(weights, _of_weights(weights, estimators.resolved_values(psi, operator, draw.sigma)))
 
 
-def of_pairs(weights: Weights, draw: Draw) -> Float[Array, "n_sites n_sites"]:
+def _of_weights(weights: Weights, values: Inexact[Array, "n ..."]) -> Inexact[Array, "n ..."]:
+    """The real part, which alone has a mean other than 0, where the weights are real."""
+    return values if jnp.iscomplexobj(weights) else values.real
+
+
+def of_pairs(weights: Weights, draw: Draw) -> Inexact[Array, "n_sites n_sites"]:
     """Σ_s w_s σᶻᵢ σᶻⱼ of every pair of sites."""
     spins = draw.sigma.astype(jnp.float64)
     return jnp.matmul((weights[:, None] * spins).T, spins, precision="highest")

@@ -41,7 +41,7 @@ class Correlation(Observable):
         r, index = shells(self.lattice)
         correlations = of_pairs(weights, *draws)
         counts = np.bincount(index, minlength=len(r))
-        return {"correlation": jnp.zeros(len(r)).at[index].add(correlations.reshape(-1)) / counts}
+        return {"correlation": jnp.zeros(len(r), correlations.dtype).at[index].add(correlations.reshape(-1)) / counts}
 
     def axes(self) -> Numbers:
         return {"correlation": shells(self.lattice)[0]}

@@ -1,6 +1,7 @@
 """Reference energies: closed forms, exact minima and levels, DMRG, the shipped table, and how they match a run."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,6 +40,7 @@ __all__ = [
     "plan_dmrg",
     "relative_error",
     "sentence",
+    "sum_of_levels",
     "system",
     "upper_bound",
     "verdict",
@@ -131,6 +133,17 @@ def estimate(config: System, levels: int = 1) -> exact.Estimate | None:
     if levels == 1 and (diagonal := classical.plan(hamiltonian, labels)) is not None:
         return diagonal.estimate
     return exact.estimate(hamiltonian, labels, levels)
+
+
+def sum_of_levels(config: System, n_states: int) -> tuple[Reference, list[float]] | None:
+    """What a run of several states falls to: the sum of the lowest levels, and the levels; None if there are fewer."""
+    levels = compute(config, n_states)
+    if len(levels) < n_states:
+        return None
+    uncertainty = sum(level.uncertainty or 0.0 for level in levels)
+    energies = [level.energy for level in levels]
+    detail = f"sum of the {n_states} lowest levels; {levels[0].detail}"
+    return replace(levels[0], energy=sum(energies), uncertainty=uncertainty, detail=detail), energies
 
 
 def is_classical(config: System, memory_limit: float = exact.MEMORY_LIMIT) -> bool:
