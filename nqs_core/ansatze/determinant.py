@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Inexact, Int, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.base import Ansatz, Cache, Cost, LocalUpdates, Prepared, map_moves
-from nqs_core.lattices.replicas import Replicas
+from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context
 from nqs_core.sector import Sector
 from nqs_core.types import Params, Sigma
@@ -53,14 +53,14 @@ class Determinant(Ansatz):
     """
 
     ansatz: Ansatz = context()
-    lattice: Replicas = context()
+    lattice: Lattice = context()
     sector: Sector = context()
     precision: str = context("float32")
 
     @property
     def n_states(self) -> int:
         """K."""
-        return self.lattice.copies
+        return self.sector.copies
 
     @property
     def signed(self) -> bool:

@@ -11,6 +11,7 @@ from nqs_core import estimators
 from nqs_core.ansatze.determinant import Determinant, States, scaled, widened
 from nqs_core.hamiltonians.base import Hamiltonian
 from nqs_core.hamiltonians.replicated import Replicated
+from nqs_core.lattices.base import Lattice
 from nqs_core.lattices.replicas import Replicas
 from nqs_core.observables.base import Draw, Numbers, Observable, Quantities, Weights
 from nqs_core.operators import compile
@@ -32,7 +33,7 @@ class Levels(Observable):
     """
 
     hamiltonian: Hamiltonian = context(traced=True)
-    lattice: Replicas = context()
+    lattice: Lattice = context()
     each: tuple[Observable, ...] = context((), traced=True)
 
     def sums(self, psi: Psi, weights: Weights, *draws: Draw) -> Quantities:
@@ -90,6 +91,7 @@ class Levels(Observable):
         return out
 
     def axes(self) -> Numbers:
+        assert isinstance(self.lattice, Replicas)
         every = {name: axis for o in self.each for name, axis in o.axes().items()}
         return {f"{name}/{a}": axis for name, axis in every.items() for a in range(self.lattice.copies)}
 

@@ -164,7 +164,7 @@ def test_bad_configurations_are_refused_with_place_and_reason(api: httpx.Client,
         (changed("lattice.params.length", 10**5), "GB"),
         (GOOD | {"sector": {"sz": 0}}, "does not conserve"),
         (GOOD | {"sampler": {"name": "autoregressive"}}, "needs an autoregressive ansatz"),
-        (GOOD | {"n_states": 2}, "not available"),
+        (GOOD | {"n_states": 2, "observables": ["renyi2"]}, "not available for several states"),
         (GOOD | {"observables": ["nope"]}, "nope"),
     ],
 )

@@ -16,7 +16,10 @@ from scipy.sparse.linalg import ArpackNoConvergence
 from backend import console, models, references, store
 from backend.references import matching, table
 from nqs_core.config import ReferenceJob, RunConfig, parse, parse_as
+from nqs_core.hamiltonians import HAMILTONIANS
+from nqs_core.lattices import LATTICES
 from nqs_core.reference import Reference, compute, literature
+from tests.nqs_core.systems import dense
 
 
 @pytest.fixture
@@ -30,6 +33,7 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
 def fresh() -> None:
     """Nothing is remembered of the systems of other tests."""
     matching._remembered.cache_clear()
+    matching._levels.cache_clear()
 
 
 @pytest.fixture
@@ -119,6 +123,20 @@ def test_a_closed_form_needs_no_row(engine: sa.Engine) -> None:
     assert found["method"] == "analytic"
 
 
+def test_several_states_are_compared_with_the_sum_of_their_levels(engine: sa.Engine) -> None:
+    references.load(engine)
+    run = chain(6, "heisenberg").model_copy(update={"n_states": 3})
+    found = references.match(engine, run)
+    assert found is not None
+    hamiltonian = HAMILTONIANS.build(run.hamiltonian, lattice=LATTICES.build(run.lattice))
+    levels = np.linalg.eigvalsh(dense(hamiltonian.terms(), 6))
+    assert found["levels"] == pytest.approx(levels[:3].tolist(), rel=1e-9)
+    assert found["energy"] == pytest.approx(levels[:3].sum(), rel=1e-9)
+    assert found["label"].startswith("exact (sum of the 3 lowest levels")
+    too_large = chain(100, "j1j2", J2=0.3).model_copy(update={"n_states": 2})
+    assert references.match(engine, too_large) is None
+
+
 def test_a_published_upper_bound_is_labelled_as_one(engine: sa.Engine) -> None:
     references.load(engine)
     lattice = {"name": "square", "params": {"extent": [14, 14]}}
@@ -145,6 +163,7 @@ def test_a_cheap_system_is_computed_and_kept(engine: sa.Engine, monkeypatch: pyt
         raise AssertionError("it is in the table")
 
     matching._remembered.cache_clear()
+    matching._levels.cache_clear()
     monkeypatch.setattr(matching, "compute", never)
     again = references.match(engine, run)
     assert again is not None

@@ -23,7 +23,6 @@ from tests.nqs_core.systems import config
         ({"lattice": {"name": "chain", "params": {"length": -3}}}, "length"),
         ({"hamiltonian": {"name": "tfim", "params": {"zz": 1}}}, "parameters: J, h"),
         ({"hamiltonian": {"name": "tfim", "params": {"h": "1"}}}, "h: Input should be a valid number"),
-        ({"n_states": 3}, "n_states = 3 is not available yet"),
         ({"sector": {"momentum": [1, 0]}}, "sector.momentum"),
         ({"sector": {"momentum": [1]}, "hamiltonian": {"name": "spin_glass"}}, "'spin_glass' is not invariant under"),
         ({"sector": {"point_group": "E"}}, "irreps of Cs are A', A''"),
