@@ -34,7 +34,7 @@ def tasks(configuration: dict[str, Any]) -> tuple[dict[str, str], dict[str, Task
         energy = float("nan")
         for _ in range(count):
             state, metrics = driver.step(case, state)
-            energy = float(jax.device_get(metrics.scalars)["energy"])
+            energy = float(jax.device_get(metrics.energy)["energy"])
         jax.block_until_ready(state)
         return energy
 
