@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import exact, feed, page, peer, presets, spring
+from benchmarks import exact, feed, page, peer, presets, sequences, spring
 from benchmarks.report import Row, show
 from benchmarks.turns import ROOT
 
-PARTS = ("peer", "spring", "presets", "feed", "page", "exact")
+PARTS = ("peer", "spring", "sequences", "presets", "feed", "page", "exact")
 
 
 def machine() -> dict[str, Any]:
@@ -45,6 +45,14 @@ def main() -> int:
     if "spring" in parts:
         found, record["spring"] = spring.measure(args.case or peer.CASES, args.rounds)
         show("Spring beside minSR, each pinned to one core, in turn", ("", "spring", "minSR", "ratio", "wanted"), found)
+        rows += found
+    if "sequences" in parts:
+        found, record["sequences"] = sequences.measure()
+        show(
+            "Autoregressive networks: CPU s with reuse and without, in turn",
+            ("", "with", "without", "ratio", "wanted"),
+            found,
+        )
         rows += found
     if "presets" in parts:
         found, record["presets"] = presets.measure(args.preset or presets.TARGETS)
