@@ -57,9 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="FILE", help="write the result as JSON")
     run.add_argument("--seed", type=int, metavar="N", help="instead of the configuration's seed")
     run.add_argument("--checkpoint", type=Path, metavar="FILE", help="write the final state, for a later --init-from")
-    how = "start from the parameters in a checkpoint, instead of the run that the configuration may name as init_from"
+    how = "start from a checkpoint or published weights, instead of what the configuration may name as init_from"
     run.add_argument("--init-from", type=Path, metavar="FILE", help=how)
-    run.add_argument("--data-dir", type=Path, help=f"{folder}; an init_from is a run of it, by its first characters")
+    run.add_argument(
+        "--data-dir",
+        type=Path,
+        help=f"{folder}; an init_from is a run, by its first characters, or a weights file of it",
+    )
     run.set_defaults(command=_run)
 
     card = commands.add_parser(

@@ -89,8 +89,8 @@ def _origin(start: "Start | None") -> dict[str, Any] | None:
     """Where the parameters are from, for the record."""
     if start is None:
         return None
-    where = {"file": str(start.file)} if start.origin is None else {"run": start.origin.run}
-    return {**where, "step": start.trained.step}
+    where = {"file": str(start.file)} if start.origin is None else start.origin.model_dump(mode="json")
+    return {**where, **warm_start.record(start.source)}
 
 
 def _save(path: Path, state: driver.VMCState, content: dict[str, Any]) -> None:
@@ -106,7 +106,7 @@ def _train(
     result: dict[str, Any] = {}
     first: MetricsEvent | None = None
     recent: deque[MetricsEvent] = deque(maxlen=health.RECENT)
-    params = warm_start.parameters(built, start.trained) if start else None
+    params = warm_start.parameters(built, start.source, config.seed) if start else None
     state = driver.init(built, config.seed, params)
     with Progress(config.n_steps) as progress:
         for event, after in driver.run(built, state):
@@ -144,7 +144,7 @@ def _judge(
         reference=None if known is None else dataclasses.asdict(known),
         spectrum=built.spectrum,
         restricted=built.sector.sz is not None,
-        warm=start is not None,
+        warm=start is not None and isinstance(start.source, warm_start.Trained),
     )
     return health.judge(record.facts())
 

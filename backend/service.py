@@ -137,6 +137,10 @@ class Service:
             self._starts.discard(prepared)
         return self.run(run)
 
+    def weights(self) -> dict[str, Any]:
+        """The files of published weights in the data folder."""
+        return self._starts.weights.listing()
+
     def runs(self, **filters: Any) -> dict[str, Any]:
         """A page of runs and how many match."""
         unknown = set(filters.get("kind", "any").split(",")) - {*models.KINDS, "any"}

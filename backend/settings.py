@@ -104,8 +104,17 @@ class Settings:
         return self.data_dir / "runs" / run_id
 
     def start_file(self, run_id: str) -> Path:
-        """The parameters that a warm start begins with."""
+        """The parameters of another run that a warm start begins with."""
         return self.run_folder(run_id) / "start.ckpt"
+
+    def start_weights(self, run_id: str, file: str) -> Path:
+        """The published weights that a run keeps of `file`."""
+        return self.start_file(run_id).with_suffix(Path(file).suffix)
+
+    @property
+    def weights_folder(self) -> Path:
+        """Files of published weights, which the user puts there."""
+        return self.data_dir / "weights"
 
 
 def _convert(name: str, text: str, default: Any) -> Any:

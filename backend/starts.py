@@ -16,10 +16,11 @@ from backend.disk import FULL
 from backend.lookup import find_run, open_runs
 from backend.settings import Settings
 from backend.strict import Invalid
-from nqs_core import checkpoint, warm_start
-from nqs_core.config import Checkpoint, RunConfig
+from backend.weights import WeightsFolder
+from nqs_core import checkpoint, warm_start, weight_files
+from nqs_core.config import Checkpoint, Origin, RunConfig, WeightsFile
 from nqs_core.errors import ConfigError, NQSError
-from nqs_core.warm_start import Trained
+from nqs_core.warm_start import Source, Trained, Weights
 
 REMEMBERED = 64  # files whose shapes are known
 ID_LENGTH = 36
@@ -47,6 +48,7 @@ class Starts:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings = settings
         self._engine = engine
+        self.weights = WeightsFolder(settings)
         self._shapes = functools.lru_cache(REMEMBERED)(_shapes)  # a form asks with every key press
 
     def checked(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +60,10 @@ class Starts:
         config = RunConfig.model_validate(answer["config"])
         if config.init_from is None:
             return answer
+        if isinstance(config.init_from, WeightsFile):
+            fit = self.weights.check(config, config.init_from)
+            origin = {"file": fit["file"], "sha256": fit["sha256"]}
+            return {**answer, "config": {**answer["config"], "init_from": origin}, "init_from": fit}
         place, trained = self._first(config.init_from, self._look)
         warm_start.check(config, trained)
         origin = {"run": place.run, "step": place.step}
@@ -85,18 +91,24 @@ class Starts:
         """
         run_id = str(uuid.uuid4())
         if config.init_from is not None:
-            place, trained = self.read(config.init_from)
-            path = self._settings.start_file(run_id)
             try:
-                path.parent.mkdir(parents=True)
-                warm_start.write(path, trained, run=place.run)
+                self._keep(config.init_from, run_id)
             except OSError as error:
                 self.discard(run_id)
                 if error.errno in FULL:
-                    raise store.DiskFullError(path.parent) from None
+                    raise store.DiskFullError(self._settings.run_folder(run_id)) from None
                 why = error.strerror or error
                 raise NQSError(f"init_from: the parameters cannot be kept in the data folder: {why}") from None
         return run_id
+
+    def _keep(self, origin: Origin, run_id: str) -> None:
+        if isinstance(origin, WeightsFile):
+            self.weights.keep(origin, run_id)
+            return
+        place, trained = self.read(origin)
+        path = self._settings.start_file(run_id)
+        path.parent.mkdir(parents=True)
+        warm_start.write(path, trained, run=place.run)
 
     def discard(self, run_id: str) -> None:
         """Remove what was prepared for a run that is not there."""
@@ -164,12 +176,12 @@ class Starts:
 
 
 class Start(NamedTuple):
-    """Where a run on the command line begins, for its record: a file, or a run of the data folder."""
+    """Where a run on the command line begins, for its record: a file, or a run or weights of the data folder."""
 
-    trained: Trained
+    source: Source
     words: str
     file: Path | None = None
-    origin: Checkpoint | None = None
+    origin: Origin | None = None
 
 
 def find_start(config: RunConfig, file: Path | None, settings: Callable[[], Settings]) -> Start | None:
@@ -178,10 +190,15 @@ def find_start(config: RunConfig, file: Path | None, settings: Callable[[], Sett
     Raises:
         NQSError: it is not there, or does not fit.
     """
+    if file is not None and file.suffix in weight_files.SUFFIXES:
+        return _published(config, Weights(file, weight_files.sha256(file)), file)
+    if isinstance(config.init_from, WeightsFile) and file is None:
+        source = WeightsFolder(settings()).source(config.init_from)
+        return _published(config, source, origin=config.init_from.model_copy(update={"sha256": source.sha256}))
     if file is not None:
         trained = warm_start.read(file)
         start = Start(trained, f"{file}, step {trained.step}", file)
-    elif config.init_from is not None:
+    elif isinstance(config.init_from, Checkpoint):
         origin, where = config.init_from, settings()
         engine = open_runs(where)
         if len(origin.run) < ID_LENGTH:
@@ -191,8 +208,13 @@ def find_start(config: RunConfig, file: Path | None, settings: Callable[[], Sett
         start = Start(trained, f"{place.name or place.run[:8]}, step {place.step}", origin=origin)
     else:
         return None
-    warm_start.check(config, start.trained)
+    warm_start.check(config, trained)
     return start
+
+
+def _published(config: RunConfig, source: Weights, file: Path | None = None, origin: Origin | None = None) -> Start:
+    taken = warm_start.check_weights(config, source.path)
+    return Start(source, f"{source.path.name}, {len(taken)} tensors", file, origin)
 
 
 def _shapes(path: Path, sha256: str | None, *_version: int) -> Trained:

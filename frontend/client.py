@@ -193,6 +193,10 @@ class Client:
         """The full configuration, sizes, reference and warnings of `config`, without starting anything."""
         return await self._call("POST", "/api/validate", body=config)
 
+    async def weights(self) -> list[str]:
+        """Names of the files of published weights in the data folder."""
+        return [str(entry["file"]) for entry in (await self._call("GET", "/api/weights"))["files"]]
+
     async def list_runs(self, *, archived: str = "any", limit: int = 500, offset: int = 0) -> tuple[list[Run], int]:
         page = await self._call("GET", "/api/runs", query={"archived": archived, "limit": limit, "offset": offset})
         return cast(list[Run], page["runs"]), int(page["total"])

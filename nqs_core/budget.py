@@ -72,11 +72,9 @@ GPU = Rates(products=1e13, elements=1e12, special=2e11, call=1e-5)
 def rates(on_cpu: bool, precision: str) -> Rates:
     """Of a device of nominal speed."""
     nominal = CPU if on_cpu else GPU
-    return (
-        nominal
-        if precision == "float32"
-        else Rates(nominal.products / 2, nominal.elements / 2, nominal.special / 2, nominal.call)
-    )
+    if precision != "float64":
+        return nominal
+    return Rates(nominal.products / 2, nominal.elements / 2, nominal.special / 2, nominal.call)
 
 
 def n_params(ansatz: Ansatz) -> int:

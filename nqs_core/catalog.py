@@ -34,5 +34,6 @@ def catalog() -> dict[str, Any]:
         conserves: Any = HAMILTONIANS[name].conserves_sz
         entry["conserves_sz"] = conserves if isinstance(conserves, bool) else None  # None: depends on the parameters
     for name, entry in families["ansatz"].items():
+        entry["takes_weights"] = ANSATZE[name].takes_weights
         entry["autoregressive"] = issubclass(ANSATZE[name], SequentialAnsatz)
     return {**families, "run": RunConfig.model_json_schema(), "presets": presets()}

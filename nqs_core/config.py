@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
 from nqs_core.errors import ConfigError
@@ -55,6 +64,26 @@ class Checkpoint(_Strict):
     )
 
 
+class WeightsFile(_Strict):
+    """Published weights that a run starts from."""
+
+    file: Text = Field(min_length=1, title="File", description="Below the folder of weights in the data folder.")
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", title="SHA-256", description="Of the file; default: whichever is there."
+    )
+
+
+def _kind_of_origin(value: Any) -> str:
+    is_file = "file" in value if isinstance(value, Mapping) else isinstance(value, WeightsFile)
+    return ORIGINS[1] if is_file else ORIGINS[0]
+
+
+ORIGINS = ("(run)", "(file)")  # pydantic puts them into the paths of errors
+Origin = Annotated[
+    Annotated[Checkpoint, Tag(ORIGINS[0])] | Annotated[WeightsFile, Tag(ORIGINS[1])], Discriminator(_kind_of_origin)
+]
+
+
 class System(_Strict):
     """What has a spectrum, and hence reference energies."""
 
@@ -73,8 +102,10 @@ class RunConfig(System):
     n_steps: int = Field(300, ge=1, le=10_000_000, title="Steps", description="Optimisation steps.")
     seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="Seed of every random number of the run.")
     n_states: int = Field(1, ge=1, le=4, title="States", description="Number of states that are optimised together.")
-    precision: Literal["float32", "float64"] = Field(
-        "float32", title="Precision", description="Precision of the network."
+    precision: Literal["float32", "float64", "bfloat16"] = Field(
+        "float32",
+        title="Precision",
+        description="Precision of the network; bfloat16, where the network offers it: of its weights, sums in float32.",
     )
     observables: list[Text] | None = Field(None, description="Names of observables; default: all that apply.")
     observe_every: int | None = Field(
@@ -87,8 +118,10 @@ class RunConfig(System):
     measure: int = Field(
         16384, ge=2, le=10_000_000, title="Final samples", description="Fresh samples of the final measurement."
     )
-    init_from: Checkpoint | None = Field(
-        None, title="Start from", description="A run whose parameters this one starts from; default: random ones."
+    init_from: Origin | None = Field(
+        None,
+        title="Start from",
+        description="A run, or a file of published weights, whose parameters this one starts from; default: random.",
     )
 
 
@@ -139,7 +172,8 @@ def expanded(errors: Iterable[Any]) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     for item in errors:
         inner = item["ctx"]["errors"] if item["type"] == "nested" else [{**item, "loc": ()}]
-        out += [{**each, "loc": (*item["loc"], *each["loc"])} for each in inner]
+        where = [part for part in item["loc"] if part not in ORIGINS]
+        out += [{**each, "loc": (*where, *each["loc"])} for each in inner]
     return out
 
 

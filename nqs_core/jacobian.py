@@ -41,7 +41,7 @@ def plan(ansatz: Ansatz, params: Shapes, n_samples: int, scaled: bool = False) -
     signals, n² r² in · out by gradients. A kernel that is `scaled` by every parameter takes gradients throughout.
     """
     leaves = taps.leaves(params)
-    itemsize = 4 if ansatz.precision == "float32" else 8
+    itemsize = 8 if ansatz.precision == "float64" else 4
     n_rows = 2 if ansatz.signed else 1
     signals = {
         path: layer

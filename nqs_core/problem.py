@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from nqs_core import budget
-from nqs_core.ansatze import ANSATZE, Ansatz, SequentialAnsatz
+from nqs_core.ansatze import ANSATZE, Ansatz, SequentialAnsatz, check_precision
 from nqs_core.ansatze.determinant import Determinant
 from nqs_core.ansatze.memory import shapes_of
 from nqs_core.ansatze.projected import Projected, project
@@ -137,6 +137,7 @@ def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
     lattice = _lattice(config)
     limit = _limit(memory_limit)
     sector = Sector(lattice.n_sites, config.sector.sz if config.sector else None)
+    check_precision(config)
     ansatz = ANSATZE.build(config.ansatz, lattice=lattice, sector=sector, precision=config.precision)
     _hold(shapes_of(ansatz), lattice, limit)
     hamiltonian = HAMILTONIANS.build(config.hamiltonian, lattice=lattice)

@@ -50,11 +50,11 @@ def init(problem: Problem, seed: int, params: Params | None = None) -> VMCState:
         params: instead of random ones.
 
     Raises:
-        ConfigError: the configuration names a run to start from, and no parameters are given.
+        ConfigError: the configuration names what to start from, and no parameters are given.
     """
     if params is None and problem.config is not None and problem.config.init_from is not None:
         raise ConfigError(
-            f"init_from (given: run {problem.config.init_from.run!r}): the parameters of that run are needed to start; "
+            f"init_from (given: {problem.config.init_from}): the parameters from there are needed to start; "
             "warm_start.start takes them"
         )
     return _fresh(problem, seed, params)

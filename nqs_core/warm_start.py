@@ -1,4 +1,4 @@
-"""Warm starts: a run begins with the parameters of a trained network instead of random ones."""
+"""Warm starts: a run begins with the parameters of a trained network, or published weights, instead of random ones."""
 
 import re
 import struct
@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nqs_core import checkpoint, driver
+from nqs_core import checkpoint, driver, weight_files
 from nqs_core.ansatze import ANSATZE, Ansatz
+from nqs_core.ansatze.published import Published
 from nqs_core.config import RunConfig, parse
 from nqs_core.driver import VMCState
 from nqs_core.errors import ConfigError
@@ -20,6 +21,7 @@ from nqs_core.problem import Problem
 from nqs_core.sector import Sector
 from nqs_core.types import Params
 
+NAMED = 8  # tensors that a refusal names
 PARAMS = ".params"  # where the parameters are in a state
 ANY_SIZE = ("rescnn", "convnext", "gcnn")  # networks whose parameters do not depend on the size of the lattice
 
@@ -30,6 +32,21 @@ class Trained(NamedTuple):
     params: Mapping[str, Any]  # arrays; shapes and types are enough for `check`
     config: RunConfig
     step: int
+
+
+class Weights(NamedTuple):
+    """A file of published weights, and the sha256 that it must have."""
+
+    path: Path
+    sha256: str | None = None
+
+
+Source = Trained | Weights
+
+
+def record(source: Source) -> dict[str, Any]:
+    """What tells a source from others under the same name."""
+    return {"sha256": source.sha256} if isinstance(source, Weights) else {"step": source.step}
 
 
 def trained(problem: Problem, state: VMCState) -> Trained:
@@ -69,8 +86,8 @@ def write(path: Path, trained: Trained, **about: Any) -> str:
     )
 
 
-def start(problem: Problem, trained: Trained, seed: int) -> VMCState:
-    """The state before the first step, with the parameters of a trained network.
+def start(problem: Problem, source: Source, seed: int) -> VMCState:
+    """The state before the first step, with the parameters of a trained network or published weights.
 
     All else is as `driver.init` makes it: random numbers of `seed`, chains warmed up on these parameters, an optimizer
     that has seen nothing.
@@ -78,16 +95,21 @@ def start(problem: Problem, trained: Trained, seed: int) -> VMCState:
     Raises:
         ConfigError: the parameters are of another network.
     """
-    return driver.init(problem, seed, parameters(problem, trained))
+    return driver.init(problem, seed, parameters(problem, source, seed))
 
 
-def parameters(problem: Problem, trained: Trained) -> Params:
+def parameters(problem: Problem, source: Source, seed: int = 0) -> Params:
     """The parameters in the structure and the precision of the network of `problem`.
+
+    Those that published weights do not have are random numbers of `seed`.
 
     Raises:
         ConfigError: they are of another network; the first parameter that differs is named.
     """
     assert problem.config is not None
+    if isinstance(source, Weights):
+        return _published(problem, source, seed)
+    trained = source
     check(problem.config, trained)
     leaves, structure = jax.tree_util.tree_flatten_with_path(_shapes(problem.ansatz))
     values = [jnp.asarray(trained.params[jax.tree_util.keystr(path)], leaf.dtype) for path, leaf in leaves]
@@ -119,6 +141,50 @@ def check(config: RunConfig, trained: Trained) -> None:
         if here.lattice != there.lattice:
             how = f"are numbered by the displacements of {there.lattice!r}, not of {here.lattice!r}"
         raise ConfigError(f"init_from: the parameters of {name!r} {how}; {_advice(name, here, there)}")
+
+
+def check_weights(config: RunConfig, path: Path) -> list[str]:
+    """The names in a file of published weights that the network of `config` takes.
+
+    Raises:
+        ConfigError: the file cannot be read, or names and shapes of its tensors are not those of the network.
+    """
+    layout = _layout(config)
+    with weight_files.tensors(path) as tensors:
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    wrong = layout.differences(shapes)
+    if wrong:
+        more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        raise ConfigError(
+            f"init_from.file: {path.name} does not fit this network {config.ansatz.name!r}: "
+            f"{'; '.join(wrong[:NAMED])}{more}"
+        )
+    return layout.taken(shapes)
+
+
+def takes_weights() -> list[str]:
+    """The networks of which there are published weights."""
+    return [name for name, cls in ANSATZE.items() if cls.takes_weights]
+
+
+def _layout(config: RunConfig) -> Published:
+    layout = _network(config).published()
+    if layout is None:
+        raise ConfigError(
+            f"init_from.file: there are no published weights of the network {config.ansatz.name!r}; "
+            f"networks with some: {', '.join(takes_weights())}"
+        )
+    return layout
+
+
+def _published(problem: Problem, source: Weights, seed: int) -> Params:
+    assert problem.config is not None
+    names, layout = check_weights(problem.config, source.path), _layout(problem.config)
+    if source.sha256 not in (None, weight_files.sha256(source.path)):
+        raise ConfigError(f"init_from.file: {source.path.name} is not the file with the sha256 {source.sha256}")
+    fresh = problem.ansatz.init(jax.random.split(jax.random.key(seed), 3)[1])  # as without the file
+    with weight_files.tensors(source.path) as tensors:
+        return layout.fill(fresh, {name: tensors[name].read() for name in names})
 
 
 def _network(config: RunConfig) -> Ansatz:

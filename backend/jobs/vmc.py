@@ -16,7 +16,7 @@ from backend.jobs.base import Steps, Task
 from backend.provenance import PACKAGES, provenance, versions
 from backend.sink import Sink
 from nqs_core import checkpoint, driver, problem, warm_start
-from nqs_core.config import parse
+from nqs_core.config import WeightsFile, parse
 from nqs_core.events import Event, MetricsEvent, RewindEvent, StateEvent, WarningEvent
 
 LOG = logging.getLogger("spinscope.vmc")
@@ -40,7 +40,10 @@ class Drive(Protocol):
 
 
 class Core:
-    """The product's: `nqs_core.driver`; `start` is the file with the parameters that a warm start begins with."""
+    """The product's: `nqs_core.driver`; `start` is where the parameters are that a warm start begins with.
+
+    Published weights are beside it, with the ending of their file.
+    """
 
     def __init__(self, start: Path | None = None) -> None:
         self._start = start
@@ -57,8 +60,12 @@ class Core:
         Raises:
             NQSError: the parameters that the run starts from cannot be read.
         """
-        if problem.config.init_from is None or self._start is None:
+        origin = problem.config.init_from
+        if origin is None or self._start is None:
             return driver.init(problem, seed)
+        if isinstance(origin, WeightsFile):
+            source = warm_start.Weights(self._start.with_suffix(Path(origin.file).suffix), origin.sha256)
+            return warm_start.start(problem, source, seed)
         return warm_start.start(problem, warm_start.read(self._start), seed)
 
     def run(self, problem: Any, state: Any) -> Iterator[tuple[Event, Any]]:

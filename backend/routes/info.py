@@ -34,6 +34,12 @@ def catalog(do: Serve) -> JSON:
     return JSON(do.catalog)
 
 
+@router.get("/api/weights", responses=ERRORS)
+def weights(do: Serve) -> JSON:
+    """The files of published weights that a run can start from."""
+    return JSON(do.weights())
+
+
 @router.post("/api/validate", responses=ERRORS, openapi_extra=body_of("RunConfig"))
 async def validate(ask: Apart, body: Raw) -> JSON:
     """What a configuration would run, cost and compare with; nothing is started."""

@@ -233,9 +233,12 @@ class More:
 
 
 def _start(given: Mapping[str, Any] | None, origin: Run | None) -> str:
-    """Parameters from which run, as a link, and from which step of it."""
+    """Parameters from which run, as a link, and from which step of it; or from which file."""
     if not given:
         return ""
+    if given.get("file"):
+        digest = f" (sha256 {esc(str(given['sha256'])[:12])}…)" if given.get("sha256") else ""
+        return f"<div class='line quiet'>Parameters from the weights {esc(str(given['file']))}{digest}</div>"
     ident, step = str(given.get("run") or ""), given.get("step")
     name = esc((origin or {}).get("name") or ident[:8])
     if origin is not None:

@@ -187,7 +187,8 @@ class RunForm:
     def _limit(self) -> None:
         conserves = self.sections["hamiltonian"].entry.get("conserves_sz")
         self.sector.limit(conserves_sz=conserves is not False)
-        self.start.limit(ansatz=self.sections["ansatz"].name)
+        network = self.sections["ansatz"]
+        self.start.limit(ansatz=network.name, takes_weights=bool(network.entry.get("takes_weights")))
 
     def view(self, *, under: Mapping[str, Any] | None = None) -> list[Any]:
         """The widgets from top to bottom; `under` says what stands under a family's fields."""

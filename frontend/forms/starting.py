@@ -1,6 +1,6 @@
-"""Where the parameters of a run come from: random numbers, or a run that was trained."""
+"""Where the parameters of a run come from: random numbers, a run that was trained, or published weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import panel as pn
@@ -12,7 +12,11 @@ from frontend.forms.schema import Field, FieldError
 from frontend.forms.widgets import MARGIN, Control
 
 RANDOM = ""
-HELP = "A run with a checkpoint whose network is of the kind chosen above; its parameters replace random ones"
+FILE = "file:"  # before the name of a weights file, where a run has its id
+HELP = (
+    "A run with a checkpoint whose network is of the kind chosen above, or a file of published weights in the data "
+    "folder; its parameters replace random ones"
+)
 STEP = Field(
     name="step",
     title="Step",
@@ -24,13 +28,19 @@ STEP = Field(
 
 
 class StartForm:
-    """A choice among trained runs, and a step. `changed` is called after every change by the user."""
+    """A choice among trained runs with a step, and weights files. `changed` is called after every change by the user.
+
+    `takes_weights`: whether there are published weights of the chosen network.
+    """
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._silent = False
         self._runs: Mapping[str, Run] = {}
         self._ansatz = ""
+        self._files: Sequence[str] = ()
+        self._digest: tuple[str, str | None] = ("", None)  # of the file that a configuration has named
+        self.takes_weights = False
         self.run = pmui.Select(
             label="Parameters from", description=f"{HELP}.", options={"random numbers": RANDOM}, value=RANDOM,
             size="small", sizing_mode="stretch_width", margin=MARGIN, searchable=True, dropdown_height=280,
@@ -48,9 +58,14 @@ class StartForm:
         self._runs = runs
         self._show()
 
-    def limit(self, *, ansatz: str) -> None:
-        """Offer runs with this network only."""
-        self._ansatz = ansatz
+    def offer_files(self, files: Sequence[str]) -> None:
+        """Offer these weights files to networks that take some."""
+        self._files = files
+        self._show()
+
+    def limit(self, *, ansatz: str, takes_weights: bool = False) -> None:
+        """Offer what this network can start from only."""
+        self._ansatz, self.takes_weights = ansatz, takes_weights
         self._show()
 
     def _on_run(self, event: Any) -> None:
@@ -70,18 +85,26 @@ class StartForm:
     def _show(self) -> None:
         chosen = self.run.value
         offered = {"random numbers": RANDOM}
-        for ident in dict.fromkeys([*filter(None, [chosen]), *(i for i, run in self._runs.items() if self._fits(run))]):
+        files = [FILE + name for name in self._files] if self.takes_weights else []
+        runs = [ident for ident, run in self._runs.items() if self._fits(run)]
+        for ident in dict.fromkeys([*filter(None, [chosen]), *runs, *files]):
             name = self.called(ident)
             offered[f"{name} ({ident[:8]})" if name in offered else name] = ident
         if offered != self.run.options:
             self._quietly(options=offered, value=chosen)
-        self.step.widget.visible = self.clear.visible = chosen != RANDOM
+        self.clear.visible = chosen != RANDOM
+        self.step.widget.visible = chosen != RANDOM and not chosen.startswith(FILE)
+        if chosen.startswith(FILE):
+            self.fold.tell(self.called(chosen))
+            return
         step = (self.step.widget.value_input or "").strip()
         where = f"step {step}" if step else "latest step"
         self.fold.tell(f"{self.called(chosen)}, {where}" if chosen else "random parameters")
 
     def called(self, ident: str) -> str:
-        """The name of a run, else the beginning of its id."""
+        """The name of a run, else the beginning of its id; the name of a file."""
+        if ident.startswith(FILE):
+            return ident.removeprefix(FILE)
         return (self._runs.get(ident) or {}).get("name") or ident[:8]
 
     def _quietly(self, **changes: Any) -> None:
@@ -96,6 +119,10 @@ class StartForm:
         self._tell("")
         if not self.run.value:
             return {}
+        if self.run.value.startswith(FILE):
+            name, digest = self._digest
+            known = {"sha256": digest} if digest and self.run.value == FILE + name else {}
+            return {"init_from": {"file": self.called(self.run.value), **known}}
         try:
             step = self.step.check()
         except FieldError as error:
@@ -107,7 +134,8 @@ class StartForm:
     def fill(self, origin: Mapping[str, Any] | None) -> None:
         """Show where a configuration starts; a run that is not offered is shown too."""
         given = dict(origin or {})
-        ident = str(given.get("run") or RANDOM)
+        self._digest = (str(given.get("file") or ""), given.get("sha256"))
+        ident = FILE + str(given["file"]) if given.get("file") else str(given.get("run") or RANDOM)
         self._quietly(options={**self.run.options, self.called(ident): ident}, value=ident)
         self.step.set(given.get("step"))
         self.step.error("")
@@ -117,8 +145,10 @@ class StartForm:
             self.fold.show()
 
     def confirm(self, answer: Mapping[str, Any] | None) -> None:
-        """What the server says: which step it would take."""
-        if answer and answer.get("run") == self.run.value:
+        """What the server says: which step it would take, or how much of a file."""
+        if answer and answer.get("file") and FILE + str(answer["file"]) == self.run.value:
+            self._tell(f"It fits; {answer.get('tensors')} tensors are taken from it", error=False)
+        elif answer and answer.get("run") == self.run.value:
             self._tell(f"Its parameters fit; step {answer.get('step')}", error=False)
 
     def _tell(self, words: str, error: bool = True) -> None:

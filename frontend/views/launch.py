@@ -169,6 +169,8 @@ class LaunchPanel:
             return
         self._remember(self.draft())
         try:
+            if self.form.start.takes_weights:
+                self.form.start.offer_files(await self._hub.client.weights())
             answer = await self._hub.client.validate(config)
         except Unreachable:
             self.facts.object = "The server does not answer; your entries stay here."

@@ -11,11 +11,12 @@ from nqs_core.ansatze.mlp import MLP
 from nqs_core.ansatze.projected import Projected, project
 from nqs_core.ansatze.rbm import RBM
 from nqs_core.ansatze.rescnn import ResCNN
+from nqs_core.ansatze.rwkv7 import RWKV7
 from nqs_core.ansatze.sequential import SequentialAnsatz
 from nqs_core.ansatze.tokens import Groups
 from nqs_core.ansatze.transformer import Transformer
 from nqs_core.ansatze.vit import ViT
-from nqs_core.config import Spec
+from nqs_core.config import RunConfig, Spec
 from nqs_core.errors import ConfigError
 from nqs_core.lattices import AllToAll
 from nqs_core.registry import Registry
@@ -35,8 +36,21 @@ ANSATZE = Registry[Ansatz](
         "arnn": ARNN,
         "gru": GRU,
         "transformer": Transformer,
+        "rwkv7": RWKV7,
     },
 )
+
+
+def check_precision(config: RunConfig) -> None:
+    """Raises:
+    ConfigError: the network of `config` does not offer its precision.
+    """
+    offered = ANSATZE[config.ansatz.name].precisions
+    if config.precision not in offered:
+        raise ConfigError(
+            f"precision: {config.precision!r} is not offered by the network {config.ansatz.name!r}; "
+            f"choose {' or '.join(offered)}"
+        )
 
 
 def on_tokens(spec: Spec, groups: Groups, sz: float | None = None, precision: str = "float32") -> SequentialAnsatz:
@@ -68,6 +82,7 @@ __all__ = [
     "LocalUpdates",
     "Projected",
     "SequentialAnsatz",
+    "check_precision",
     "on_tokens",
     "project",
 ]

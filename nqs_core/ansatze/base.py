@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Inexact, Int, PRNGKeyArray
 from nqs_core.ansatze.compaction import flip as flip
 from nqs_core.ansatze.compaction import over_allowed
 from nqs_core.ansatze.memory import backward_at_once
+from nqs_core.ansatze.published import Published
 from nqs_core.lattices.base import Lattice
 from nqs_core.sector import Sector
 from nqs_core.types import Params, Sigma
@@ -110,9 +111,12 @@ class AdditiveUpdates(LocalUpdates):
 class Ansatz(ABC):
     """log ψ_θ of one configuration; `@component`, hashable, holds no arrays.
 
-    `signed`: ψ may be negative or complex (log ψ is complex); otherwise ψ > 0 and log ψ is real.
+    `signed`: ψ may be negative or complex (log ψ is complex); otherwise ψ > 0 and log ψ is real. `precisions`: those
+    that it offers. `takes_weights`: there are published weights of it.
     """
 
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "float64")
+    takes_weights: ClassVar[bool] = False
     lattice: Lattice
     sector: Sector
     precision: str
@@ -159,6 +163,10 @@ class Ansatz(ABC):
 
         Two networks of a class with equal paths, shapes and layouts compute the same function of the parameters.
         """
+        return None
+
+    def published(self) -> Published | None:
+        """Where the tensors of published weights go, of a network with `takes_weights`."""
         return None
 
     def local_updates(self) -> LocalUpdates:

@@ -15,10 +15,10 @@ Head = Literal["real", "complex"]
 
 
 def dtype_of(precision: str, complex: bool = False) -> Any:
-    """The number type of a network: "float32" or "float64", or the complex type of that precision."""
+    """The number type that a network of this precision computes in: float32 also where its weights are bfloat16."""
     if complex:
-        return jnp.complex64 if precision == "float32" else jnp.complex128
-    return jnp.float32 if precision == "float32" else jnp.float64
+        return jnp.complex128 if precision == "float64" else jnp.complex64
+    return jnp.float64 if precision == "float64" else jnp.float32
 
 
 def start(module: nn.Module, key: PRNGKeyArray, x: Array) -> Any:

@@ -10,6 +10,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from nqs_core.batching import at_once
 
+REMAT = "remat2"  # the primitive of jax.checkpoint
+
 
 @functools.lru_cache(maxsize=64)
 def shapes_of(ansatz: Any) -> Any:
@@ -26,8 +28,11 @@ def program(ansatz: Any) -> Jaxpr:
 
 @functools.lru_cache(maxsize=64)
 def activation_bytes(ansatz: Any) -> int:
-    """All intermediate results of log ψ of one configuration: what a backward pass keeps, more than a forward pass."""
-    return max(1, _results(program(ansatz)))
+    """All intermediate results of log ψ of one configuration: what a backward pass keeps, more than a forward pass.
+
+    Of what it computes again it keeps the inputs, and holds one part at a time.
+    """
+    return max(1, sum(_results(program(ansatz))))
 
 
 @functools.lru_cache(maxsize=64)
@@ -44,15 +49,18 @@ def backward_at_once(ansatz: Any, n: int) -> int:
     return at_once(n, 2 * activation_bytes(ansatz), most=n)
 
 
-def _results(jaxpr: Jaxpr) -> int:
-    total = 0
+def _results(jaxpr: Jaxpr) -> tuple[int, int]:
+    """Bytes that are kept, and the most of a part that is computed again."""
+    kept, again = 0, 0
     for equation in jaxpr.eqns:
-        inner = [body for value in equation.params.values() for body in bodies(value)]
-        if inner:
-            total += equation.params.get("length", 1) * sum(map(_results, inner))
-        else:
-            total += sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for v in equation.outvars)  # type: ignore[attr-defined]
-    return total
+        inner = [_results(body) for value in equation.params.values() for body in bodies(value)]
+        if inner and equation.primitive.name != REMAT:
+            kept += equation.params.get("length", 1) * sum(own for own, _ in inner)
+            again = max(again, *(part for _, part in inner))
+            continue
+        kept += sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for v in equation.outvars)  # type: ignore[attr-defined]
+        again = max([again, *(own + part for own, part in inner)])
+    return kept, again
 
 
 def bodies(value: Any) -> list[Jaxpr]:

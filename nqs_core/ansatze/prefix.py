@@ -3,6 +3,7 @@
 This file need not be read to add a network.
 """
 
+import functools
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -13,13 +14,23 @@ from jaxtyping import Array, Bool, Inexact, Int
 
 from nqs_core.ansatze.base import Cost, LocalUpdates, Prepared
 from nqs_core.ansatze.compaction import flip
+from nqs_core.ansatze.memory import shapes_of
 from nqs_core.batching import at_once
 from nqs_core.types import Params, Sigma
 
 if TYPE_CHECKING:
     from nqs_core.ansatze.sequential import SequentialAnsatz
 
+PREFIX_BYTES = 2**25  # of one configuration; where its prefixes take more, all is computed again
 ON_CPU = 128  # moves at once: more would not stay in the cache
+
+
+@functools.lru_cache(maxsize=64)
+def carried_bytes(ansatz: Any) -> int:
+    """What prefixes of one configuration take: the carry after every token, or one that grows."""
+    carry = jax.tree.leaves(jax.eval_shape(ansatz.begin, shapes_of(ansatz)))
+    times = 1 if ansatz.network().grows else ansatz.letters.n_tokens
+    return times * sum(x.size * x.dtype.itemsize for x in carry)
 
 
 class Prefixes(NamedTuple):

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, Int8, PRNGKeyArray
 
-from nqs_core.ansatze.base import Ansatz, Cost, LocalUpdates
+from nqs_core.ansatze.base import Ansatz, Cost, FullForward, LocalUpdates
 from nqs_core.ansatze.layers import dtype_of, start
-from nqs_core.ansatze.prefix import PrefixReuse
+from nqs_core.ansatze.prefix import PREFIX_BYTES, PrefixReuse, carried_bytes
 from nqs_core.ansatze.sequential_network import Carry, Heads, Row, SequentialNetwork
 from nqs_core.ansatze.tokens import Groups, Order, Tokens, of_lattice
 from nqs_core.batching import over_samples
@@ -243,6 +243,8 @@ class SequentialAnsatz(Ansatz):
 
     def local_updates(self) -> LocalUpdates:
         n = self.letters.n_tokens
+        if carried_bytes(self) > PREFIX_BYTES:
+            return FullForward(self)
         return PrefixReuse(self, Cost(1.0, (n - 1) / (2 * n), 1.0, skips=True))
 
 

@@ -26,6 +26,7 @@ SMALL = {
     "dysonnet": {"features": 4, "blocks": 1, "modes": 2, "hidden": 2},
     "gru": {"features": 3, "head": 3, "phase": True},
     "transformer": {"features": 8, "layers": 1, "heads": 2, "phase": True},
+    "rwkv7": {"width": 4, "depth": 1, "head_size": 2, "hidden": 4, "ranks": [2, 2, 2, 2]},
 }
 
 

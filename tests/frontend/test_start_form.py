@@ -121,6 +121,27 @@ def test_a_broken_step_and_a_refusal_stand_under_their_fields(form: StartForm) -
     assert "300" in form.run.helper_text
 
 
+def test_weights_files_are_offered_to_networks_that_take_some(form: StartForm) -> None:
+    form.offer_files(["big.pth", "tiny/a.safetensors"])
+    assert "big.pth" not in form.run.options
+    form.limit(ansatz="rwkv7", takes_weights=True)
+    offered = {"random numbers": "", "big.pth": "file:big.pth", "tiny/a.safetensors": "file:tiny/a.safetensors"}
+    assert form.run.options == offered
+    form.run.value = "file:big.pth"
+    assert form.read({}) == {"init_from": {"file": "big.pth"}}
+    assert form.fold.head.label == "Start: big.pth"
+    assert form.clear.visible
+    assert not form.step.widget.visible
+    form.confirm({"file": "big.pth", "sha256": 64 * "a", "tensors": 69})
+    assert form.run.helper_text == "It fits; 69 tensors are taken from it"
+    form.mark("file", "its pickle holds more than tensors")
+    assert form.run.error_state
+    form.fill({"file": "big.pth", "sha256": 64 * "a"})  # of another run: the same file is meant
+    assert form.read({}) == {"init_from": {"file": "big.pth", "sha256": 64 * "a"}}
+    form.run.value = "file:tiny/a.safetensors"
+    assert form.read({}) == {"init_from": {"file": "tiny/a.safetensors"}}
+
+
 def test_the_whole_form_keeps_it() -> None:
     book = catalog()
     form = RunForm(book, lambda: None)
@@ -153,5 +174,7 @@ def test_the_details_say_from_where() -> None:
     alone = summary(started)
     assert "Parameters from aaaaaaaa at step" in alone
     assert "<a" not in alone
+    started["config"]["init_from"] = {"file": "a<b.pth", "sha256": 64 * "a"}
+    assert "Parameters from the weights a&lt;b.pth (sha256 aaaaaaaaaaaa…)" in summary(started)
     started["config"]["init_from"] = {"run": "<script>", "step": None}
     assert "<script>" not in summary(started, more=More(origin=run("<b>", "<i>")))
