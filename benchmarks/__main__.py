@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import exact, feed, page, peer, presets, sequences, spring
+from benchmarks import dysonnet, exact, feed, page, peer, presets, sequences, spring
 from benchmarks.report import Row, show
 from benchmarks.turns import ROOT
 
-PARTS = ("peer", "spring", "sequences", "presets", "feed", "page", "exact")
+PARTS = ("peer", "spring", "sequences", "presets", "feed", "page", "exact", "dysonnet")
 
 
 def machine() -> dict[str, Any]:
@@ -70,6 +70,10 @@ def main() -> int:
     if "exact" in parts:
         found, record["exact"] = exact.measure()
         show("Lanczos of 24 spins", ("", "energy - known", "GB", "seconds", "wanted"), found)
+        rows += found
+    if "dysonnet" in parts:
+        found, record["dysonnet"] = dysonnet.measure()
+        show("Flipped amplitudes of a ring", ("", "sites", "CPU us", "parameters", "wanted"), found)
         rows += found
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(record, indent=1), "utf-8")

@@ -31,6 +31,7 @@ TARGETS = {
     "heisenberg-ring-8-pi": Target(1e-3, 1000),
     "heisenberg-4x4": Target(2e-3, 1000),
     "j1j2-4x4": Target(5e-3, 1000),
+    "long-range-tfim-16": Target(1e-4, 160),
 }
 SIGMAS = 5.0  # an energy further below an exact reference than this is wrong, not good
 
