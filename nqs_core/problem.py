@@ -9,7 +9,6 @@ import numpy as np
 
 from nqs_core import budget
 from nqs_core.ansatze import ANSATZE, Ansatz, SequentialAnsatz, check_precision
-from nqs_core.ansatze.determinant import Determinant
 from nqs_core.ansatze.memory import shapes_of
 from nqs_core.ansatze.projected import Projected, project
 from nqs_core.config import RunConfig, Spec
@@ -19,13 +18,12 @@ from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
 from nqs_core.hamiltonians.replicated import Replicated
 from nqs_core.jacobian import bytes_of
 from nqs_core.lattices import LATTICES, Lattice
-from nqs_core.lattices.replicas import Replicas
 from nqs_core.observables import OBSERVABLES, Observable
-from nqs_core.observables.levels import Levels
-from nqs_core.operators import flip_energy, spectrum
+from nqs_core.operators import flip_energy, is_flip_invariant, spectrum
 from nqs_core.optimizers import OPTIMIZERS, Optimizer
 from nqs_core.samplers import SAMPLERS, Sampler
 from nqs_core.sector import Sector
+from nqs_core.several import several_states
 
 MAX_SITES = 2**17  # of a run: on more of them the plan alone takes seconds
 LABELS = ("momentum", "point_group", "spin_flip")  # what a network gets by projection
@@ -147,29 +145,8 @@ def build(config: RunConfig, memory_limit: int | None = None) -> Problem:
         ansatz = project(ansatz, lattice, config.sector, getattr(hamiltonian, "marshall", False))
     observables = tuple(_observable(n, hamiltonian, sector) for n in config.observables)
     if config.n_states > 1:
-        hamiltonian, ansatz, observables = _several(config.n_states, hamiltonian, ansatz, observables)
+        hamiltonian, ansatz, observables = several_states(config.n_states, hamiltonian, ansatz, observables)
     return _complete(config, hamiltonian, ansatz, observables, limit)
-
-
-def _several(
-    n_states: int, hamiltonian: Hamiltonian, ansatz: Ansatz, observables: tuple[Observable, ...]
-) -> tuple[Hamiltonian, Ansatz, tuple[Observable, ...]]:
-    """K copies of the system with the determinant of K networks, which samplers and optimizers take as any other.
-
-    Raises:
-        ConfigError: the sector has fewer states, or an observable has no value of several.
-    """
-    each = ansatz.sector
-    if each.size < n_states:
-        raise ConfigError(f"n_states = {n_states}: the sector of the run has {each.size} configurations")
-    for name, cls in OBSERVABLES.items():
-        if cls.copies > 1 and any(isinstance(o, cls) for o in observables):
-            raise ConfigError(f"observable {name!r} is not available for several states: n_states = {n_states}")
-    lattice = Replicas(single=hamiltonian.lattice, copies=n_states)
-    copies = Replicated(single=hamiltonian, lattice=lattice)
-    sector = Sector(lattice.n_sites, each.sz, n_states)
-    network = Determinant(ansatz=ansatz, lattice=lattice, sector=sector, precision=ansatz.precision)
-    return copies, network, (Levels(hamiltonian=copies, lattice=lattice, each=observables),)
 
 
 def _lattice(config: RunConfig) -> Lattice:
@@ -198,7 +175,12 @@ def _complete(
     """
     assert config.sampler is not None
     assert config.optimizer is not None
-    sampler = SAMPLERS.build(config.sampler, lattice=hamiltonian.lattice, sector=ansatz.sector)
+    sampler = SAMPLERS.build(
+        config.sampler,
+        lattice=hamiltonian.lattice,
+        sector=ansatz.sector,
+        flip_invariant=is_flip_invariant(hamiltonian.terms()),
+    )
     if reason := sampler.refuses(ansatz):
         raise ConfigError(reason)
     problem = Problem(

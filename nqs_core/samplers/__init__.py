@@ -5,6 +5,7 @@ from nqs_core.samplers.autoregressive import Autoregressive
 from nqs_core.samplers.base import Sampler, SamplerState, Samples
 from nqs_core.samplers.exact import Exact
 from nqs_core.samplers.metropolis import Metropolis
+from nqs_core.samplers.nir import NeuralImportanceResampling
 from nqs_core.samplers.sublattice import Sublattice
 from nqs_core.samplers.typewriter import Typewriter
 
@@ -16,6 +17,7 @@ SAMPLERS = Registry[Sampler](
         "typewriter": Typewriter,
         "autoregressive": Autoregressive,
         "exact": Exact,
+        "nir": NeuralImportanceResampling,
     },
 )
 

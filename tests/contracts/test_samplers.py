@@ -19,8 +19,17 @@ from tests.nqs_core.distribution import chi_square_p
 N = 6
 # One draw of many independent chains. The slowest mode of this ψ takes 6 sweeps, so 60 forget the start.
 MANY = {"n_samples": 20_000, "n_chains": 20_000, "n_burn": 60}
-SMALL = {"metropolis": MANY, "sublattice": {**MANY, "spacing": 2}, "typewriter": {**MANY, "n_burn": 20, "spacing": 1}}
+SMALL: dict[str, dict[str, Any]] = {
+    "metropolis": MANY,
+    "sublattice": {**MANY, "spacing": 2},
+    "typewriter": {**MANY, "n_burn": 20, "spacing": 1},
+}
+# Of many proposals few are drawn again, so that hardly any is drawn twice.
+TINY = {"name": "transformer", "params": {"features": 8, "layers": 1, "heads": 2, "p_floor": 1e-3}}
+SMALL["nir"] = {"n_samples": 5_000, "n_proposals": 100_000, "proposal": TINY}
 SPECS = variants(SAMPLERS, {name: SMALL.get(name, {"n_samples": 20_000}) for name in SAMPLERS})
+# What a proposal learns from does not change what a single call draws.
+SPECS = [spec for spec in SPECS if not (spec.name == "nir" and {"loss", "augment"} & spec.params.keys())]
 
 
 def setup(spec, sz):
