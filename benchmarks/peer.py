@@ -3,7 +3,7 @@
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks import case_a, case_c
+from benchmarks import case_a, case_c, case_d
 from benchmarks.report import Row
 from benchmarks.turns import ROOT, Worker, in_turn, ratio
 
@@ -30,6 +30,11 @@ CASES = {
         "Case (c): J1-J2 6x6 at 0.5, ResCNN 2 x 8 channels, 512 samples, minSR; each pinned to one core, in turn",
         "benchmarks.case_c", case_c.N_SAMPLES, case_c.N_SITES, case_c.EXACT, 2,
         {"step": 1 / 0.6, "sample": None, "energies": None},
+    ),
+    "d": Case(
+        "Case (d): TFIM chain 32, dense autoregressive network, 512 samples, Adam; each pinned to one core, in turn",
+        "benchmarks.case_d", case_d.N_SAMPLES, case_d.N_SITES, case_d.EXACT, 4,
+        {"step": 2.0, "sample": None, "energies": None},
     ),
 }  # fmt: skip
 

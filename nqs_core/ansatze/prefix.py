@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nqs_core.ansatze.sequential import SequentialAnsatz
 
 PREFIX_BYTES = 2**25  # of one configuration; where its prefixes take more, all is computed again
-ON_CPU = 128  # moves at once: more would not stay in the cache
+ON_CPU = 512  # moves at once: more would not stay in the cache
 
 
 @functools.lru_cache(maxsize=64)
