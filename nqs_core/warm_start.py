@@ -23,7 +23,12 @@ from nqs_core.types import Params
 
 NAMED = 8  # tensors that a refusal names
 PARAMS = ".params"  # where the parameters are in a state
-ANY_SIZE = ("rescnn", "convnext", "gcnn")  # networks whose parameters do not depend on the size of the lattice
+ANY_SIZE = (
+    "rescnn",
+    "convnext",
+    "gcnn",
+    "dysonnet",
+)  # networks whose parameters do not depend on the size of the lattice
 
 
 class Trained(NamedTuple):

@@ -50,6 +50,7 @@ def by_hand(name: str, n: int, n_patches: int) -> int:
         "dysonnet": 2 * 4 + (4 * 4 * 4 + 3 * 4 + 5 * 4 + 4 * 4 * 2 + 2 * 4) + (4 * 2 + 2),
         "gru": (3 + n) * 9 + (3 * 9 + 3) + 2 * ((3 * 3 + 3) + (3 * 2 + 2)),
         "transformer": (3 + n) * 8 + (12 * 8**2 + 9 * 8) + 2 * 8 + 2 * (8 * 2 + 2),
+        "rwkv7": 3 * 4 + 4 * 2 * 4 + (4 * 2 + 2) + (11 * 4 + 2 * 2 + 2 * 4 + 3 * 2 * 4 * 2 + 4 * 4**2) + 2 * 4 * 4,
     }[name]
 
 
@@ -124,7 +125,7 @@ UNITS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "gcnn": last_group_layer,
     "arnn": lambda a, p, s: jnp.where(s > 0, *a.conditionals(p, a.letters.encode(s)).T)[:, None],
     "dysonnet": lambda a, p, s: a.run(a.prepare(p), s)[0],
-    **dict.fromkeys(("arnn", "transformer"), conditionals),
+    **dict.fromkeys(("arnn", "transformer", "rwkv7"), conditionals),
     "gru": remembering,
 }
 WIDE = lattice("square", extent=[8, 10])

@@ -131,7 +131,7 @@ def test_the_first_energy_is_the_trained_one(trained):
     expected, before = energy(built, state.params), energy(built, driver.init(built, 3).params)
 
     def first(start: driver.VMCState) -> tuple[float, float]:
-        scalars = driver.step(built, start)[1].scalars
+        scalars = driver.step(built, start)[1].energy
         return float(scalars["energy"]), float(scalars["energy_error"])
 
     found, error = first(warm_start.start(built, warm_start.trained(source, state), seed=3))
@@ -323,7 +323,7 @@ def test_a_configuration_of_another_version_is_named():
 
 def test_a_configuration_that_names_a_run_never_starts_at_random():
     built = ring(6, init_from={"run": "abc"})
-    with pytest.raises(ConfigError, match=r"init_from \(given: run 'abc'\): the parameters of that run are needed"):
+    with pytest.raises(ConfigError, match=r"init_from \(given: run='abc' step=None\): the parameters from there"):
         driver.init(built, 0)
     assert same_bits(
         warm_start.start(built, carried(ring(6)), 0).params, warm_start.parameters(ring(6), carried(ring(6)))
