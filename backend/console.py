@@ -250,7 +250,7 @@ def summary(content: dict[str, Any]) -> str:
         f"samples          {shown['n_samples_final']}   acceptance {shown['acceptance']}   "
         f"R-hat {shown['r_hat']}   nested {shown['r_hat_nested']}   ESS/samples {shown['ess']}",
     ]
-    if (levels := content["observables"].get("levels")) is not None:
+    if (levels := (content.get("observables") or {}).get("levels")) is not None:
         each = zip(levels["mean"], levels["error"] or [None] * len(levels["mean"]), strict=True)
         lines.append(f"levels           {', '.join(with_error(*level) for level in each)}")
     if content["infidelity"] is not None:

@@ -148,7 +148,8 @@ class NeuralImportanceResampling(Sampler):
 
     def effort(self, cost: Cost) -> Effort:
         """One round at full efficiency; q in the network's place beside it."""
-        n = self.n_samples if self.measuring else self.n_proposals or math.ceil(self.alpha_ess * self.n_samples)
+        blocks = math.ceil(self.alpha_ess * self.n_samples / self.block)
+        n = self.n_samples if self.measuring else self.n_proposals or blocks * self.block
         passes = n + 3 * self.n_train * self.n_samples
         return Effort(forwards=n, rounds=math.ceil(n / self.block), beside=forward(self.q).times(passes))
 

@@ -218,6 +218,18 @@ def test_a_run_with_proposals_finds_the_ground_state_and_resumes_bit_for_bit():
     assert all(map(np.array_equal, jax.tree.leaves(pairs[-1][1].params), jax.tree.leaves(again.params)))
 
 
+@pytest.mark.parametrize("kind", ["systematic", "multinomial"])
+def test_states_are_drawn_again_in_proportion_to_their_weights(kind):
+    """And what has no weight never; systematic counts differ from n w by less than one."""
+    log_weight = jnp.asarray([-jnp.inf, 0.0, 1.0, -jnp.inf, 2.0, -5.0, 0.3, -jnp.inf])
+    w = np.exp(np.asarray(log_weight))
+    expected = 4000 * w / w.sum()
+    counts = np.bincount(proposals.resample(jax.random.key(1), log_weight, 4000, kind), minlength=8)
+    assert np.all(counts[w == 0] == 0)
+    limit = 1 if kind == "systematic" else 5 * np.sqrt(expected)
+    assert np.all(np.abs(counts - expected) <= limit)
+
+
 def test_a_proposal_with_a_phase_is_refused():
     with pytest.raises(ConfigError, match="phase = false"):
         sampler(system()[0], proposal={"name": "transformer", "params": {"phase": True}})

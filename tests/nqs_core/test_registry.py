@@ -54,7 +54,7 @@ def test_another_class_with_the_same_fields_is_another_structure() -> None:
 @pytest.mark.parametrize("registry", [HAMILTONIANS, ANSATZE, SAMPLERS, OPTIMIZERS, OBSERVABLES], ids=lambda r: r.family)
 def test_no_two_components_of_a_family_share_a_structure(registry: Registry[Any]) -> None:
     lattice = LATTICES.build(Spec(name="chain", params={"length": 8}))
-    rest = {"lattice": lattice, "sector": Sector(8, 0.0), "precision": "float64", "n_steps": 10.0}
+    rest = {"lattice": lattice, "sector": Sector(8), "precision": "float64", "n_steps": 10.0}
     rest["hamiltonian"] = HAMILTONIANS.build(Spec(name="heisenberg"), lattice=lattice)
     structures = {name: jax.tree.structure(registry.build(Spec(name=name), **rest)) for name in registry}
     assert len(structures) >= 3

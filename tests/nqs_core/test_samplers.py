@@ -55,14 +55,14 @@ def test_a_wrong_acceptance_is_caught(monkeypatch, sz, factor):
 
 def test_a_forgotten_site_is_caught(monkeypatch):
     """Site 5 keeps its start, which was uniform; |ψ|² magnetises it to 0.36."""
-    monkeypatch.setattr(metropolis, "propose", lambda words, n_sites, bonds: propose(words, n_sites - 1, bonds))
+    monkeypatch.setattr(metropolis, "propose", lambda words, n_sites, bonds, n_each: propose(words, n_sites - 1, bonds))
     assert p_value(None) < 1e-6
 
 
 def test_forgotten_pairs_are_caught(monkeypatch):
     """Exchanges that never reach site 0."""
 
-    def some(words, n_sites, bonds):
+    def some(words, n_sites, bonds, n_each):
         return 1 + propose(words, n_sites - 1, bonds[:0])
 
     monkeypatch.setattr(metropolis, "propose", some)

@@ -134,7 +134,7 @@ def test_inversion_gives_a_parity(inversion: str, sign: int) -> None:
 @every_network
 def test_rows_know_earlier_tokens_only(spec: Spec) -> None:
     """Changing a letter leaves its own row and all before it to the last bit, and every later one is told."""
-    ansatz, params = network(spec, N, spread=0.8)
+    ansatz, params = network(spec, N, spread=0.4)
     tokens = ansatz.letters
     letters = jax.vmap(tokens.encode)(Sector(N).random(jax.random.key(0), 8))
     rows = jax.jit(jax.vmap(partial(ansatz.log_rows, params)))
@@ -154,7 +154,7 @@ def test_rows_know_earlier_tokens_only(spec: Spec) -> None:
 def test_sampled_log_psi_is_the_evaluated_one(spec: Spec, sz: float | None) -> None:
     if sz and spec.params.get("inversion"):
         pytest.skip("refused")
-    ansatz, params = network(spec, N, sz, spread=0.8)
+    ansatz, params = network(spec, N, sz, spread=0.4)
     sigma, log_psi = jax.jit(lambda k: ansatz.sample(params, k, 300))(jax.random.key(0))
     assert (sigma.shape, sigma.dtype) == ((300, N), jnp.int8)
     assert len(np.unique(sigma, axis=0)) > 5

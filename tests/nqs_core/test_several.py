@@ -203,7 +203,7 @@ def test_a_run_of_two_states_ends_at_the_two_lowest_levels():
         n_steps=80,
         ansatz={"name": "mlp", "params": {"hidden": [8]}},
         sampler={"name": "exact", "params": {"n_samples": 256}},
-        optimizer={"name": "minsr", "params": {"learning_rate": 0.1}},
+        optimizer={"name": "minsr", "params": {"learning_rate": 0.1, "diag_shift": 1e-3}},
         precision="float64",
         observables=["magnetisation"],
         measure=1024,
