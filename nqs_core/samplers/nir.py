@@ -199,8 +199,9 @@ class NeuralImportanceResampling(Sampler):
     def _weighted(self, key: PRNGKeyArray, psi: Psi, state: Trained) -> tuple[Samples, Trained, Info]:
         sigma, log_psi, log_weight = self._propose(key, psi, state.net, self.n_samples)
         store = Store(sigma, log_psi, log_weight, jnp.asarray(self.n_samples, jnp.int32))
-        # A configuration of weight zero may have any amplitude: one that is finite keeps 0 · E a zero.
-        log_psi = jnp.where(jnp.isfinite(log_weight), log_psi, 0)
+        # Where ψ = 0 there is no local energy: any other configuration with the same weight, zero, stands for it.
+        index = jnp.where(jnp.isfinite(log_weight), jnp.arange(self.n_samples), jnp.argmax(log_weight))
+        sigma, log_psi = sigma[index], log_psi[index]
         normalised = log_weight - store.log_z()
         info = Info(jnp.asarray(True), weight_scalars(store, self.n_samples), {"nir/log_weights": store.histogram()})
         return Samples(sigma[:, None], log_psi[:, None], normalised[:, None]), state, info

@@ -218,6 +218,22 @@ def test_a_run_with_proposals_finds_the_ground_state_and_resumes_bit_for_bit():
     assert all(map(np.array_equal, jax.tree.leaves(pairs[-1][1].params), jax.tree.leaves(again.params)))
 
 
+def test_two_states_are_measured_though_many_proposals_have_no_amplitude():
+    """Where both copies are in the same configuration the determinant is 0."""
+    nir = {"name": "nir", "params": {"proposal": TINY, "n_samples": 256, "block": 256}}
+    ring = {"name": "chain", "params": {"length": N}}
+    built = problem.build(
+        config(lattice=ring, n_states=2, n_steps=2, sampler=nir, observables=["magnetisation"], measure=2048)
+    )
+    events, states = zip(*driver.run(built, driver.init(built, 0)), strict=True)
+    result: Any = events[-1]
+    psi = np.exp(np.asarray(log_amplitudes(bind(built.ansatz, states[-1].params), built.sector)))
+    h_psi = dense(built.hamiltonian.terms(), K * N) @ psi
+    exact = np.vdot(psi, h_psi).real / np.vdot(psi, psi).real
+    assert abs(result.result["energy"] - exact) < 4 * result.result["energy_error"]
+    assert np.isfinite(result.result["observables"]["levels/magnetisation_squared"]["mean"]).all()
+
+
 @pytest.mark.parametrize("kind", ["systematic", "multinomial"])
 def test_states_are_drawn_again_in_proportion_to_their_weights(kind):
     """And what has no weight never; systematic counts differ from n w by less than one."""
