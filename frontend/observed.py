@@ -15,7 +15,8 @@ MAX_PAGES = 3
 # What every run reports; all else that it reports is an observable, or the sampler's or the optimizer's own number.
 COMMON = frozenset((
     "energy", "energy_per_site", "energy_error", "variance", "v_score", "acceptance", "r_hat", "r_hat_nested", "tau",
-    "ess", "n_samples", "step_seconds", "jsd", "jsd_floor", "distinct",
+    "ess", "n_samples", "step_seconds", "jsd", "jsd_floor", "distinct", "compile_seconds", "train_seconds",
+    "measure_seconds", "refused",
 ))  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def with_error(value: Any, error: Any, digits: int = 6) -> str:
 
 def quantity(name: str) -> str:
     """An observable as people call it: Rényi-2 entropy, Abs magnetisation."""
-    return QUANTITIES.get(name, name.replace("_", " ").capitalize())
+    return QUANTITIES.get(name, name.replace("_", " ").replace("/", ": ").capitalize())
 
 
 def minus(text: str) -> str:

@@ -14,7 +14,13 @@ from frontend.observed import Observed
 from frontend.state import Hub, View
 
 MAX_RUNS = 8
-FIRST = ("infidelity", "abs_magnetisation", "magnetisation", "bond_energy_mean")  # what one wants to see at first
+FIRST = (
+    "gap",
+    "infidelity",
+    "abs_magnetisation",
+    "magnetisation",
+    "bond_energy_mean",
+)  # of interest at first
 WAITING = "Nothing observed yet."
 
 
