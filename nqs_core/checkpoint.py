@@ -20,7 +20,6 @@ import numpy as np
 
 MAGIC = b"SPINCKP1"
 _HEAD = len(MAGIC) + 32
-ONE_TIME = ".seconds"
 _NAME = re.compile(r"step-(\d{12})\.ckpt")
 
 State = TypeVar("State")
@@ -140,21 +139,11 @@ def load(path: Path, like: State, sha256: str | None = None) -> tuple[State, dic
     """
     stored, header = read(path, sha256)
     leaves, structure = _flatten(like)
-    if ONE_TIME in stored and ONE_TIME not in leaves:
-        stored = _with_times(stored)
     if stored.keys() != leaves.keys():
         odd = sorted(stored.keys() ^ leaves.keys())
         raise ValueError(f"it holds another state: {odd[0]} is in one of the two only")
     restored = [_restore(name, stored[name], leaf, name in header["weak"]) for name, leaf in leaves.items()]
     return jax.tree_util.tree_unflatten(structure, restored), header["meta"]
-
-
-def _with_times(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The leaves of a state that keeps one time for everything, which counts as training."""
-    others = {name: leaf for name, leaf in stored.items() if name != ONE_TIME}
-    nothing = np.zeros_like(stored[ONE_TIME])
-    times = {"compile": nothing, "train": stored[ONE_TIME], "measure": nothing}
-    return others | {f"{ONE_TIME}.{name}": value for name, value in times.items()}
 
 
 def read(path: Path, sha256: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -15,7 +15,6 @@ from nqs_core.config import RunConfig, Spec
 from nqs_core.conserved import check_labels, check_sz
 from nqs_core.errors import ConfigError, TooLargeError
 from nqs_core.hamiltonians import HAMILTONIANS, Hamiltonian
-from nqs_core.hamiltonians.replicated import Replicated
 from nqs_core.jacobian import bytes_of
 from nqs_core.lattices import LATTICES, Lattice
 from nqs_core.observables import OBSERVABLES, Observable
@@ -44,11 +43,6 @@ class Problem:
     def n_sites(self) -> int:
         """Number of spins, of all copies where several states are optimised together."""
         return self.hamiltonian.lattice.n_sites
-
-    @property
-    def system(self) -> Hamiltonian:
-        """H of one copy, where several states are optimised together."""
-        return self.hamiltonian.single if isinstance(self.hamiltonian, Replicated) else self.hamiltonian
 
     @property
     def n_states(self) -> int:

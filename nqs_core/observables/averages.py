@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from nqs_core import batching
-from nqs_core.observables.base import Draw, Numbers, Observable, Quantities, Weights
+from nqs_core.observables.base import HIDDEN, Draw, Numbers, Observable, Quantities, Weights
 from nqs_core.samplers.base import Samples
 from nqs_core.wavefunction import Psi
 
@@ -99,7 +99,7 @@ def estimates(
         for o in observables:
             if str(o.copies) == copies:
                 out |= groups.derived(o)
-    return {name: pair for name, pair in out.items() if name[0] != "_" and np.all(np.isfinite(pair[0]))}
+    return {name: pair for name, pair in out.items() if not name.startswith(HIDDEN) and np.all(np.isfinite(pair[0]))}
 
 
 class _Groups:

@@ -18,6 +18,8 @@ from nqs_core.types import Sigma
 from nqs_core.wavefunction import Psi
 
 Weights = Inexact[Array, " n"]  # complex ones for the matrix elements between several states
+HIDDEN = "_"  # how names of intermediate results begin
+
 Quantities = dict[str, Num[Array, "..."]]
 Numbers = dict[str, Num[np.ndarray, "..."]]
 

@@ -13,12 +13,11 @@ from nqs_core.hamiltonians.base import Hamiltonian
 from nqs_core.hamiltonians.replicated import Replicated
 from nqs_core.lattices.base import Lattice
 from nqs_core.lattices.replicas import Replicas
-from nqs_core.observables.base import Draw, Numbers, Observable, Quantities, Weights
+from nqs_core.observables.base import HIDDEN, Draw, Numbers, Observable, Quantities, Weights
 from nqs_core.operators import compile
 from nqs_core.registry import component, context
 from nqs_core.wavefunction import Psi
 
-HIDDEN = "_"  # what begins so is an intermediate result
 ENERGY = HIDDEN + "energy"
 LEVELS = "levels"
 

@@ -14,17 +14,12 @@ from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.samplers.base import Sampler, Samples
+from nqs_core.samplers.chains import Chains, require_whole_draws
 from nqs_core.sector import Sector
 from nqs_core.types import Info
 from nqs_core.wavefunction import Psi
 
 FLIP_WORDS, EXCHANGE_WORDS = 1, 4  # random words that a proposal takes
-
-
-class Chains(NamedTuple):
-    """Where every chain stands; parameters change between calls, so no cache of the network is kept."""
-
-    sigma: Int8[Array, "n_chains n_sites"]
 
 
 class Walk(NamedTuple):
@@ -65,10 +60,7 @@ class Metropolis(Sampler):
     sector: Sector = context()
 
     def __post_init__(self) -> None:
-        if self.n_samples % self.n_chains:
-            raise ConfigError(
-                f"sampler 'metropolis': n_samples = {self.n_samples} is not a multiple of n_chains = {self.n_chains}"
-            )
+        require_whole_draws("metropolis", self.n_samples, self.n_chains)
         sz, n_up = self.sector.sz, self.sector.n_up
         if self.move == "flip" and sz is not None:
             raise ConfigError(

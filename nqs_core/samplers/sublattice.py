@@ -9,11 +9,10 @@ from jaxtyping import Array, Bool, Float, Inexact, Int8, PRNGKeyArray
 
 from nqs_core.ansatze.base import Cost
 from nqs_core.ansatze.operations import Effort
-from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.samplers.base import Sampler, Samples
-from nqs_core.samplers.metropolis import Chains
+from nqs_core.samplers.chains import Chains, require_free_flips, require_whole_draws
 from nqs_core.sector import Sector
 from nqs_core.types import Info
 from nqs_core.wavefunction import Psi
@@ -68,15 +67,8 @@ class Sublattice(Sampler):
     sector: Sector = context()
 
     def __post_init__(self) -> None:
-        if self.n_samples % self.n_chains:
-            raise ConfigError(
-                f"sampler 'sublattice': n_samples = {self.n_samples} is not a multiple of n_chains = {self.n_chains}"
-            )
-        if self.sector.sz is not None:
-            raise ConfigError(
-                f"sampler 'sublattice': its move flips spins and leaves the sector sz = {self.sector.sz:g}; "
-                "use 'metropolis'"
-            )
+        require_whole_draws("sublattice", self.n_samples, self.n_chains)
+        require_free_flips("sublattice", self.sector)
 
     def init(self, key: PRNGKeyArray, psi: Psi) -> Chains:
         key_start, key_walk = jax.random.split(key)

@@ -14,6 +14,7 @@ from nqs_core.errors import ConfigError
 from nqs_core.lattices.base import Lattice
 from nqs_core.registry import component, context, param
 from nqs_core.samplers.base import Sampler, Samples
+from nqs_core.samplers.chains import require_free_flips, require_whole_draws
 from nqs_core.sector import Sector
 from nqs_core.types import Info
 from nqs_core.wavefunction import Psi
@@ -93,15 +94,8 @@ class Typewriter(Sampler):
     sector: Sector = context()
 
     def __post_init__(self) -> None:
-        if self.n_samples % self.n_chains:
-            raise ConfigError(
-                f"sampler 'typewriter': n_samples = {self.n_samples} is not a multiple of n_chains = {self.n_chains}"
-            )
-        if self.sector.sz is not None:
-            raise ConfigError(
-                f"sampler 'typewriter': its move flips spins and leaves the sector sz = {self.sector.sz:g}; "
-                "use 'metropolis'"
-            )
+        require_whole_draws("typewriter", self.n_samples, self.n_chains)
+        require_free_flips("typewriter", self.sector)
         if 2 * self.spacing > self.sector.n_sites:
             raise ConfigError(
                 f"sampler 'typewriter': spacing = {self.spacing} leaves no two places on {self.sector.n_sites} sites; "
