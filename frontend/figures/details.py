@@ -29,9 +29,9 @@ CSS = (
 .bar.wait i{animation:slide 1.6s ease-in-out infinite;width:30% !important}
 @keyframes slide{from{margin-left:-30%}to{margin-left:100%}}
 @media (prefers-reduced-motion: reduce){.bar.wait i{animation:none}}
-dl{display:grid;grid-template-columns:max-content 1fr max-content 1fr;gap:3px 12px;margin:12px 0 0}
+dl{display:grid;grid-template-columns:repeat(4,auto);gap:3px 12px;margin:12px 0 0}
 dt{color:color-mix(in srgb,var(--panel-on-surface-color) 72%,transparent)}
-dd{margin:0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+dd{margin:0;font-variant-numeric:tabular-nums;overflow-wrap:break-word}
 dl.wide{grid-template-columns:1fr max-content;margin-top:8px;padding-top:8px;border-top:1px solid color-mix(in srgb,var(--panel-on-surface-color) 10%,transparent)}
 dl.wide dd{text-align:right}
 dl.wide dd.all{grid-column:1/-1;text-align:left}
